@@ -1,0 +1,101 @@
+"""The reference engine: a cell's equations as torch operations, differentiated by autograd.
+
+Slow but plain, on any device and in any precision; every other engine must agree with it.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from study.engines.lowering import Evaluate, lower
+from study.engines.recording import StateGradients
+from study.engines.schedule import Stage, schedule
+from study.equations import Cell
+from study.nonlinearities import Nonlinearity
+from study.notation import INPUT, PRIME
+
+
+def run(
+    cell: Cell,
+    phi: Nonlinearity,
+    parameters: Mapping[str, Tensor],
+    x: Tensor,
+    state: Mapping[str, Tensor],
+    recorder: StateGradients | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The cell over a sequence.
+
+    ``x`` (T,B,I), ``state`` and ``parameters`` by name -> outputs (T,B,H) and the last state, each
+    (B,H). With a ``recorder`` the backward pass leaves ∂L/∂s_t there.
+    """
+    plan = _plan(cell, phi)
+    shape = next(iter(state.values())).shape
+    fixed = {name: parameters[name] for name, p in cell.parameters.items() if p.columns is None}
+    weights = {stage: torch.cat([parameters[m] for m in stage.matrices]) for stage in plan.stages}
+    projected = [
+        (stage, (operand({INPUT: x}) @ weights[stage].T).unbind(0)) for stage, operand in plan.inputs
+    ]
+
+    now = dict(state)
+    history: dict[str, list[Tensor]] = {name: [] for name in cell.states}
+    for t in range(len(x)):
+        values = {**fixed, **now}
+        for stage, rows in projected:
+            _spread(stage, rows[t], values)
+        for item, evaluate in plan.steps:
+            if isinstance(item, Stage):
+                _spread(item, evaluate(values) @ weights[item].T, values)
+            else:
+                values[item] = evaluate(values)
+        now = {name: _as_state(values[name + PRIME], shape, x) for name in cell.states}
+        for name, value in now.items():
+            history[name].append(value)
+    if recorder is not None:
+        for name, values_over_time in history.items():
+            _record(recorder, name, values_over_time)
+    return torch.stack(history[cell.output]), now
+
+
+class _Plan:
+    def __init__(self, cell: Cell, phi: Nonlinearity) -> None:
+        order = schedule(cell, phi)
+        self.inputs: list[tuple[Stage, Evaluate]] = [(s, lower(s.operand)) for s in order.inputs]
+        self.steps: list[tuple[Stage | str, Evaluate]] = [
+            (item, lower(item.operand))
+            if isinstance(item, Stage)
+            else (item.target, lower(item.expression))
+            for item in order.steps
+        ]
+        self.stages = [*order.inputs, *(s for s in order.steps if isinstance(s, Stage))]
+
+
+_plan: Callable[[Cell, Nonlinearity], _Plan] = lru_cache(maxsize=256)(_Plan)
+
+
+def _spread(stage: Stage, product: Tensor, values: dict[str, Tensor]) -> None:
+    for symbol, part in zip(stage.symbols, product.chunk(len(stage.symbols), dim=-1), strict=True):
+        values[symbol.name] = part
+
+
+def _as_state(value: Tensor | float, shape: torch.Size, like: Tensor) -> Tensor:
+    if not isinstance(value, Tensor):  # an ablation may make a state constant
+        return like.new_full(shape, float(value))
+    return value if value.shape == shape else value.expand(shape)
+
+
+def _record(recorder: StateGradients, name: str, values: list[Tensor]) -> None:
+    first = values[0]
+    gradients = first.new_zeros(len(values), *first.shape)
+    recorder.store(name, gradients)
+
+    def keep(t: int) -> Callable[[Tensor], None]:
+        def hook(gradient: Tensor) -> None:
+            gradients[t] = gradient.detach()
+
+        return hook
+
+    for t, value in enumerate(values):
+        if value.requires_grad:
+            value.register_hook(keep(t))

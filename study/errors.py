@@ -1,0 +1,19 @@
+"""What a user is told when something they gave cannot be used."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(ValueError):
+    """A user's mistake. Its text is one line: what is wrong and what would be right.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+def unknown(noun: str, given: object, known: Iterable[str]) -> UserError:
+    """The error for a name that does not exist, with the nearest known one."""
+    names = list(known)
+    near = get_close_matches(str(given), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    return UserError(f"no {noun} named {str(given)!r}{hint} known: {', '.join(names)}")

@@ -1,0 +1,70 @@
+"""The elementary functions of the equation language, each with its derivative.
+
+A cell's equations and the nonlinearities are written in these and nothing else, so that whatever
+is written can be run, differentiated, compiled and typeset. A function's derivative is in the
+language too. Where one does not exist the convention is torch's: relu'(0) = 0.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+import torch
+from torch import Tensor
+
+
+class sigmoid(sympy.Function):  # noqa: N801 (sympy's functions are lower case)
+    """σ(a) = 1/(1+e^-a)."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        value = sigmoid(self.args[0])
+        return value * (1 - value)
+
+
+class relu(sympy.Function):  # noqa: N801
+    """max(a, 0)."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return step(self.args[0])
+
+
+class step(sympy.Function):  # noqa: N801
+    """1 where a > 0, else 0; its derivative is 0 everywhere."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return sympy.Integer(0)
+
+
+@dataclass(frozen=True)
+class Elementary:
+    """One function: its symbol in sympy, what torch computes, and how it is typeset."""
+
+    name: str
+    symbol: Any
+    evaluate: Callable[[Tensor], Tensor]
+    latex: str
+
+
+def _step(a: Tensor) -> Tensor:
+    # NaN stays NaN: a diverged activation must not look like a dead unit.
+    return torch.where(a.isnan(), a, (a > 0).to(a.dtype))
+
+
+FUNCTIONS: dict[str, Elementary] = {
+    entry.name: entry
+    for entry in (
+        Elementary("tanh", sympy.tanh, torch.tanh, r"\tanh"),
+        Elementary("sigmoid", sigmoid, torch.sigmoid, r"\sigma"),
+        Elementary("relu", relu, torch.relu, r"\operatorname{relu}"),
+        Elementary("step", step, _step, r"\operatorname{step}"),
+        Elementary("exp", sympy.exp, torch.exp, r"\exp"),
+        Elementary("log", sympy.log, torch.log, r"\log"),
+    )
+}

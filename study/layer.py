@@ -1,0 +1,113 @@
+"""A recurrent layer for any PyTorch code: a cell of the catalogue as an `nn.Module`."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Generator, Tensor, nn
+
+from study.cells import CELLS
+from study.engines import reference
+from study.engines.recording import StateGradients
+from study.equations import Cell
+from study.errors import UserError
+from study.initializers import (
+    BIASES,
+    INPUT_WEIGHTS,
+    RECURRENT,
+    BiasInitializer,
+    MatrixInitializer,
+    check_suits,
+)
+from study.nonlinearities import NONLINEARITIES
+from study.notation import is_vector
+
+
+class Layer(nn.Module):
+    """One recurrent layer.
+
+    ``layer = Layer("lstm", input_size=3, hidden_size=5, generator=g)``, then
+    ``outputs, state = layer(x)`` with x (T,B,I), outputs (T,B,H) and state {"h": (B,H), "c": (B,H)}.
+    Parameters are attributes named as in the equations: ``layer.U_i`` (H,H) acts as U_i h,
+    ``layer.W_i`` is (H,I), ``layer.b_i`` (H,). There is one bias a gate, where torch adds two.
+
+    ``recurrent``, ``inputs`` and ``biases`` choose the initializers by name or as made ones; all
+    draws come from ``generator`` (torch's global one when None). Peepholes start as the biases of
+    torch do, uniform in 1/√H. Raises UserError for unknown names and for an initializer that does
+    not suit the cell.
+    """
+
+    def __init__(
+        self,
+        cell: str | Cell,
+        input_size: int,
+        hidden_size: int,
+        phi: str = "tanh",
+        *,
+        recurrent: str | Mapping[str, object] | MatrixInitializer = "uniform",
+        inputs: str | Mapping[str, object] | MatrixInitializer = "uniform",
+        biases: str | Mapping[str, object] | BiasInitializer = "zeros",
+        generator: Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        for what, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if size < 1:
+                raise UserError(f"{what} must be at least 1 (got {size})")
+        self.cell = cell if isinstance(cell, Cell) else CELLS[cell]
+        self.phi = NONLINEARITIES[phi]
+        self.input_size, self.hidden_size = input_size, hidden_size
+        of_u, of_w, of_b = RECURRENT.build(recurrent), INPUT_WEIGHTS.build(inputs), BIASES.build(biases)
+        check_suits(self.cell, of_u, of_w, of_b)
+        generator = generator if generator is not None else torch.default_generator
+        for name, parameter in self.cell.parameters.items():
+            shape = parameter.shape(input_size, hidden_size)
+            if parameter.columns == "H":
+                value = of_u.draw(shape, hidden_size, generator)
+            elif parameter.columns == "I":
+                value = of_w.draw(shape, hidden_size, generator)
+            elif is_vector(name) and name.startswith("b"):
+                value = of_b.draw(name, self.cell, hidden_size, generator)
+            else:
+                value = BIASES.build("uniform").draw(name, self.cell, hidden_size, generator)
+            value = value.to(dtype=dtype or torch.get_default_dtype(), device=device)
+            self.register_parameter(name, nn.Parameter(value))
+
+    def forward(
+        self,
+        x: Tensor,
+        state: Mapping[str, Tensor] | None = None,
+        *,
+        recorder: StateGradients | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """x (T,B,I), state by name (B,H) or None for zeros -> outputs (T,B,H), the last state.
+
+        With a ``recorder``, the backward pass leaves ∂L/∂s_t of every state there. Raises
+        UserError when a shape or a state's name is wrong.
+        """
+        if x.dim() != 3 or x.shape[-1] != self.input_size or x.shape[0] < 1:
+            raise UserError(
+                f"x must be (T, B, {self.input_size}) with T at least 1, got {tuple(x.shape)}"
+            )
+        start = self.initial_state(x) if state is None else self._checked(state, x)
+        parameters = dict(self.named_parameters())
+        return reference.run(self.cell, self.phi, parameters, x, start, recorder)
+
+    def initial_state(self, x: Tensor) -> dict[str, Tensor]:
+        """Zeros (B,H) for every state."""
+        return {name: x.new_zeros(x.shape[1], self.hidden_size) for name in self.cell.states}
+
+    def _checked(self, state: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+        shape = (x.shape[1], self.hidden_size)
+        if set(state) != set(self.cell.states):
+            raise UserError(
+                f"{self.cell.name} has the states {', '.join(self.cell.states)}, "
+                f"got {', '.join(state) or 'none'}"
+            )
+        for name, value in state.items():
+            if tuple(value.shape) != shape:
+                raise UserError(f"state {name} must be {shape}, got {tuple(value.shape)}")
+        return dict(state)
+
+    def extra_repr(self) -> str:
+        return f"{self.cell.name}, {self.input_size} -> {self.hidden_size}, phi={self.phi.name}"

@@ -1,0 +1,149 @@
+"""The text of an equation as a checked syntax tree.
+
+``i = sigmoid(W_i x + U_i h + b_i)`` reads as in a textbook: ``W_i x`` applies a matrix, ``U_z (r*h)``
+applies one to a computed value, ``f*c`` is element-wise and ``c'`` is the new value of a state.
+The text becomes Python by two substitutions and is parsed by `ast`; only the node kinds below pass,
+and nothing is ever evaluated as Python.
+"""
+
+import ast
+import re
+
+from study.errors import UserError
+
+PRIME = "ʹ"  # a letter to Python, so that c' is an identifier
+INPUT = "x"
+PHI = "phi"
+
+_MATRIX = re.compile(r"[WU](_\w+)?")
+_VECTOR = re.compile(r"[bp](_\w+)?")
+_APPLICATION = re.compile(rf"\b([WU](?:_\w+)?)\s+([A-Za-z]\w*{PRIME}?)\b(?!\s*\()")
+_NESTED = re.compile(r"\b([WU](?:_\w+)?)\s+([A-Za-z]\w*)\s*\(")
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
+_LONGEST = 10_000
+_HIGHEST_POWER = 8
+
+
+class EquationError(UserError):
+    """An equation that is not one: the text names the line and what is wrong with it."""
+
+
+def is_matrix(name: str) -> bool:
+    """W, W_i, U_f: a matrix, applied to what follows."""
+    return _MATRIX.fullmatch(name) is not None
+
+
+def is_vector(name: str) -> bool:
+    """b, b_i (biases) and p_i (peepholes): a vector, multiplied or added element-wise."""
+    return _VECTOR.fullmatch(name) is not None
+
+
+def as_written(name: str) -> str:
+    return name.replace(PRIME, "'")
+
+
+def parse(text: str) -> list[tuple[str, ast.expr]]:
+    """(target, right-hand side) of each non-empty line. Raises EquationError."""
+    if len(text) > _LONGEST:
+        raise EquationError(f"equations are longer than {_LONGEST} characters")
+    lines = [line.strip() for line in text.splitlines()]
+    return [_parse_line(line) for line in lines if line and not line.startswith("#")]
+
+
+def _parse_line(line: str) -> tuple[str, ast.expr]:
+    if PRIME in line:
+        raise EquationError(f"write a new state as c', not c{PRIME}: {line!r}")
+    code = re.sub(r"(?<=\w)'", PRIME, line)
+    if nested := _NESTED.search(code):
+        matrix, function = nested.groups()
+        raise EquationError(f"put what {matrix} applies to in brackets, {matrix} ({function}(…)): {line!r}")
+    code = _APPLICATION.sub(r"\1(\2)", code)
+    try:
+        statements = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise EquationError(f"not an equation: {line!r}") from None
+    if len(statements) != 1 or not isinstance(statements[0], ast.Assign):
+        raise EquationError(f"an equation is 'name = expression', this is not: {line!r}")
+    target = statements[0].targets[0]
+    if len(statements[0].targets) != 1 or not isinstance(target, ast.Name):
+        raise EquationError(f"the left-hand side must be one name: {line!r}")
+    _check(statements[0].value, line)
+    return target.id, statements[0].value
+
+
+def _check(node: ast.expr, line: str) -> None:
+    match node:
+        case ast.Name():
+            return
+        case ast.Constant(value=bool()):
+            pass
+        case ast.Constant(value=int() | float()):
+            return
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+            return _check(operand, line)
+        case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int(power))):
+            if not 0 <= power <= _HIGHEST_POWER:
+                raise EquationError(f"a power must be 0 to {_HIGHEST_POWER}: {line!r}")
+            return _check(left, line)
+        case ast.BinOp(op=ast.Pow()):
+            raise EquationError(f"a power must be a whole number: {line!r}")
+        case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _OPERATORS):
+            _check(left, line)
+            return _check(right, line)
+        case ast.Call(func=ast.Name(), args=[argument], keywords=[]):
+            return _check(argument, line)
+        case _:
+            pass
+    raise EquationError(f"{ast.unparse(node)!r} is not part of the equation language: {line!r}")
+
+
+_LATEX_NAMES = {"alpha", "beta", "gamma", "eps", "tau", "lambda_", "nu", "mu"}
+_SUM, _PRODUCT, _POWER, _ATOM = range(4)
+
+
+def to_latex(target: str, tree: ast.expr, states: tuple[str, ...], functions: dict[str, str]) -> str:
+    """``i_t = \\sigma(W_{i} x_t + U_{i} h_{t-1} + b_{i})``; terms stand in the order written."""
+
+    def name(text: str) -> str:
+        base, _, index = text.removesuffix(PRIME).partition("_")
+        letter = f"\\{base}" if base in _LATEX_NAMES else base
+        if len(base) > 1 and base not in _LATEX_NAMES:
+            letter = f"\\mathrm{{{base}}}"
+        if is_matrix(text) or is_vector(text):
+            return f"{letter}_{{{index}}}" if index else letter
+        time = "t-1" if text in states else "t"
+        return f"{letter}_{{{index + ',' if index else ''}{time}}}"
+
+    def show(node: ast.expr, outer: int) -> str:
+        text, level = render(node)
+        return f"\\left({text}\\right)" if level < outer else text
+
+    def render(node: ast.expr) -> tuple[str, int]:
+        match node:
+            case ast.Name(id=id_):
+                return name(id_), _ATOM
+            case ast.Constant(value=value):
+                return str(value), _ATOM
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return f"-{show(operand, _PRODUCT)}", _SUM
+            case ast.UnaryOp(operand=operand):
+                return render(operand)
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                return f"{show(left, _SUM)} + {show(right, _SUM)}", _SUM
+            case ast.BinOp(left=left, op=ast.Sub(), right=right):
+                return f"{show(left, _SUM)} - {show(right, _PRODUCT)}", _SUM
+            case ast.BinOp(left=left, op=ast.Mult(), right=right):
+                number = isinstance(left, ast.Constant) or isinstance(right, ast.Constant)
+                sign = r"\," if number else r" \odot "
+                return f"{show(left, _PRODUCT)}{sign}{show(right, _PRODUCT)}", _PRODUCT
+            case ast.BinOp(left=left, op=ast.Div(), right=right):
+                return f"\\frac{{{show(left, _SUM)}}}{{{show(right, _SUM)}}}", _ATOM
+            case ast.BinOp(left=left, right=right):
+                return f"{show(left, _ATOM)}^{{{show(right, _SUM)}}}", _POWER
+            case ast.Call(func=ast.Name(id=id_), args=[argument]) if is_matrix(id_):
+                return f"{name(id_)} {show(argument, _ATOM)}", _PRODUCT
+            case ast.Call(func=ast.Name(id=id_), args=[argument]):
+                return f"{functions[id_]}\\left({show(argument, _SUM)}\\right)", _ATOM
+        raise AssertionError(ast.dump(node))  # _check let nothing else through
+
+    return f"{name(target)} = {render(tree)[0]}"

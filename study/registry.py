@@ -1,0 +1,125 @@
+"""One small registry: by name, duplicates refused, unknown names answered with the known ones."""
+
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from study.errors import UserError, unknown
+
+T = TypeVar("T")
+C = TypeVar("C", bound="Choice")
+
+
+class Registry(Generic[T]):
+    """Things of one kind by name, in the order in which they were added.
+
+    ``noun`` names the kind in error messages: "no cell named 'lstmm'; did you mean 'lstm'?".
+    """
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+        self._things: dict[str, T] = {}
+
+    def add(self, name: str, thing: T) -> T:
+        """Register; raises ValueError when the name is taken."""
+        if name in self._things:
+            raise ValueError(f"{self.noun} {name!r} is registered twice")
+        self._things[name] = thing
+        return thing
+
+    def __getitem__(self, name: str) -> T:
+        """Raises UserError with the nearest known name when there is none of that name."""
+        try:
+            return self._things[name]
+        except (KeyError, TypeError):
+            raise unknown(self.noun, name, self._things) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._things
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._things)
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        return iter(self._things.items())
+
+
+class Choice(BaseModel):
+    """One registered way of doing something, with its own parameters as typed fields.
+
+    A subclass given a ``name`` in a `Choices` registry becomes selectable in a configuration as
+    ``group.name``, its fields as ``group.field``; bounds on the fields are checked there.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
+
+    name: str
+
+    @classmethod
+    def parameters(cls) -> list[str]:
+        return [field for field in cls.model_fields if field != "name"]
+
+    @classmethod
+    def summary(cls) -> str:
+        """First line of the docstring."""
+        return (cls.__doc__ or "").strip().splitlines()[0]
+
+
+class Choices(Registry[type[C]], Generic[C]):
+    """A registry of `Choice` classes that can be built from ``{"name": ..., parameters}``."""
+
+    def register(self, cls: type[C]) -> type[C]:
+        """Class decorator; the name is the default of the class's ``name`` field."""
+        self.add(cls.model_fields["name"].default, cls)
+        return cls
+
+    def build(self, given: Any) -> C:
+        """From an instance, a bare name, or a mapping with ``name`` and parameters.
+
+        Raises UserError for an unknown name or parameter and for a value out of bounds.
+        """
+        if isinstance(given, Choice):
+            return given  # type: ignore[return-value]
+        settings = {"name": given} if isinstance(given, str) else dict(given)
+        if "name" not in settings:
+            raise UserError(f"{self.noun} needs a name; known: {', '.join(self)}")
+        cls = self[settings["name"]]
+        try:
+            return cls.model_validate(settings)
+        except ValidationError as error:
+            raise UserError(self._explain(cls, error)) from None
+
+    def _explain(self, cls: type[C], error: ValidationError) -> str:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        name = cls.model_fields["name"].default
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(cls.parameters()) or "none"
+            return f"{self.noun} {name!r} has no parameter {field!r}; its parameters: {known}"
+        if problem["type"] == "missing":
+            return f"{self.noun} {name!r} needs its parameter {field!r}"
+        text = describe_problem(problem)
+        return f"{self.noun} {name!r}: {field}: {text}" if field else f"{self.noun} {name!r}: {text}"
+
+
+def describe_problem(problem: Any) -> str:
+    """One pydantic problem as words: 'input should be greater than 0 (got -1)'."""
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    text = message[0].lower() + message[1:]
+    given = problem["input"]
+    return f"{text} (got {given!r})" if isinstance(given, str | int | float | bool) else text
+
+
+def load_modules(package: str) -> None:
+    """Import every module of a package, so that each registers what it holds."""
+    path = import_module(package).__path__
+    for module in sorted(info.name for info in pkgutil.iter_modules(path)):
+        import_module(f"{package}.{module}")
