@@ -39,7 +39,7 @@ class _Source:
         self.later = [s for s in self.later if s not in self.new_index]
 
     def text(self) -> str:
-        headers = [_header(name) for name in ("vector.h", "matmul.h")]
+        headers = [_header("vector.h"), self._widths(), _header("matmul.h")]
         loops = [_header(name) for name in ("layout.h", "forward.h", "backward.h")]
         forward = [self._forward(k) for k in range(len(self.program.segments))]
         backward = [self._backward(k) for k in range(len(self.program.segments))]
@@ -51,6 +51,28 @@ class _Source:
         return "\n".join(
             [*headers, self._tables(), loops[0], *forward, *backward, *tables, *loops[1:], ""]
         )
+
+    def _widths(self) -> str:
+        """The vectors that a product may be wide, by the number of vectors that a tile may have."""
+        ranges = {
+            (len(columns), high - low)
+            for columns in self.columns
+            for low, high in (self._range(columns, o) for o in _operands(columns))
+        }
+        lines = []
+        for widest in (2, 4):
+            widths = set()
+            for m, wide in ranges:
+                for v in range(1, max(1, widest // m) + 1):
+                    parts = -(-wide * v // widest)
+                    widths |= {wide * v // parts, -(-wide * v // parts)}
+            lines.append(f"#define WIDTHS_{widest} {sum(1 << w for w in widths)}")
+        return "\n".join(lines)
+
+    @staticmethod
+    def _range(columns: list[Column], operand: int) -> tuple[int, int]:
+        at = [i for i, c in enumerate(columns) if operand in dict(c.products)]
+        return min(at), max(at) + 1
 
     # -- tables ---------------------------------------------------------------------------------
 
@@ -70,11 +92,10 @@ class _Source:
                 computed += 1
         parts, matrices, segments = [], [], []
         for k, columns in enumerate(self.columns):
-            used = sorted({o for c in columns for o, _ in c.products})
+            used = _operands(columns)
             segments.append(f"{{{len(columns)}, {len(parts)}, {len(used)}}}")
             for o in used:
-                at = [i for i, c in enumerate(columns) if o in dict(c.products)]
-                low, high = min(at), max(at) + 1
+                low, high = self._range(columns, o)
                 row = [self._matrix(columns[i], o) for i in range(low, high)]
                 parts.append(f"{{{k}, {o}, {low}, {high}, {len(matrices)}, {self.fresh[k, o]}}}")
                 matrices += row
@@ -127,7 +148,7 @@ class _Source:
             for symbol in self.adjoints[k].old:
                 self._old_added[k, symbol] = symbol in touched
                 touched.add(symbol)
-            for o in sorted({o for c in self.columns[k] for o, _ in c.products}):
+            for o in _operands(self.columns[k]):
                 operand = self.program.operands[o]
                 symbol = operand.symbol
                 fresh[k, o] = int(symbol not in touched and symbol not in self.new_index)
@@ -361,6 +382,10 @@ def _order(program: Program, columns: list[Column]) -> list[Column]:
         return any(kinds), all(kinds)
 
     return sorted(columns, key=key)
+
+
+def _operands(columns: list[Column]) -> list[int]:
+    return sorted({o for c in columns for o, _ in c.products})
 
 
 def _table(kind: str, name: str, rows: list[str]) -> str:

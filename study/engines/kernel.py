@@ -15,6 +15,7 @@ from torch import Tensor
 from study.engines.codegen import generate
 from study.engines.compiler import library
 from study.engines.lowering import Evaluate, lower
+from study.engines.memory import empty
 from study.engines.program import input_operands
 from study.equations import Cell, phi
 from study.nonlinearities import ARGUMENT, Nonlinearity
@@ -71,15 +72,13 @@ class Kernel:
         sizes = self._sizes(steps, start[0], inputs, keep)
         padded = self._calls["padded"](sizes, None)
         kept = steps if keep else 1
-        outputs = start[0].new_empty(steps, batch, hidden)
+        outputs = empty((steps, batch, hidden), self.dtype)
         last = [torch.empty_like(s) for s in start]
         history = History(
-            start[0].new_empty(kept * self._calls["slots"](sizes, None)),
-            tuple(
-                s.new_empty(steps if keep else 2, batch, padded) for s in start[1:]
-            ),
+            empty((kept * self._calls["slots"](sizes, None),), self.dtype),
+            tuple(empty((steps if keep else 2, batch, padded), self.dtype) for _ in start[1:]),
         )
-        workspace = torch.empty(self._calls["forward"](sizes, None), dtype=torch.uint8)
+        workspace = empty((self._calls["forward"](sizes, None),), torch.uint8)
         common = self._common(inputs, start, parameters, lengths, outputs, history)
         self._calls["forward"](sizes, _pointers(*common, *last, workspace))
         return outputs, last, history
@@ -99,7 +98,7 @@ class Kernel:
         start and the parameters (these zeroed). ``given``: those of the outputs and last states.
         """
         sizes = self._sizes(len(outputs), start[0], inputs, True)
-        workspace = torch.empty(self._calls["backward"](sizes, None), dtype=torch.uint8)
+        workspace = empty((self._calls["backward"](sizes, None),), torch.uint8)
         common = self._common(inputs, start, parameters, lengths, outputs, history)
         self._calls["backward"](sizes, _pointers(*common, *given, *wanted, workspace))
 

@@ -12,7 +12,7 @@
    rows it must fit in the registers. */
 #define TALLEST 8
 #define WIDEST (REGISTERS == 32 ? 4 : 2)
-#define HEIGHT(vectors) ((vectors) == WIDEST ? 6 : TALLEST)
+#define HEIGHT(vectors) ((vectors) == 3 ? 8 : 6)
 
 /* c (R rows, C vectors) = [c +] a b. The sum goes over `blocks` blocks of `depth`; b's rows lie `ldb`
    apart throughout, a's blocks `jump` apart. Row r, index k of a is a[r * lda + k] or, `across`,
@@ -48,36 +48,57 @@ typedef void product(REAL *c, long ldc, const REAL *a, long lda, long blocks, lo
                                           int add) {                                               \
         tile(R, C, ACROSS, c, ldc, a, lda, blocks, jump, depth, b, ldb, add);                      \
     }
-#define TILES(C, ACROSS)                                                          \
-    TILE(1, C, ACROSS) TILE(2, C, ACROSS) TILE(3, C, ACROSS) TILE(4, C, ACROSS)   \
+#define TILES(C, ACROSS)                                                        \
+    TILE(1, C, ACROSS) TILE(2, C, ACROSS) TILE(3, C, ACROSS) TILE(4, C, ACROSS) \
     TILE(5, C, ACROSS) TILE(6, C, ACROSS)
-#define NAMES(C, ACROSS)                                                                 \
-    tile_1_##C##_##ACROSS, tile_2_##C##_##ACROSS, tile_3_##C##_##ACROSS,                 \
-    tile_4_##C##_##ACROSS, tile_5_##C##_##ACROSS, tile_6_##C##_##ACROSS
 #define TALL_TILES(C, ACROSS) TILES(C, ACROSS) TILE(7, C, ACROSS) TILE(8, C, ACROSS)
+#define NAMES(C, ACROSS)                                                 \
+    tile_1_##C##_##ACROSS, tile_2_##C##_##ACROSS, tile_3_##C##_##ACROSS, \
+    tile_4_##C##_##ACROSS, tile_5_##C##_##ACROSS, tile_6_##C##_##ACROSS
 #define TALL_NAMES(C, ACROSS) NAMES(C, ACROSS), tile_7_##C##_##ACROSS, tile_8_##C##_##ACROSS
 
-TALL_TILES(1, 0)
-TALL_TILES(1, 1)
-#if REGISTERS == 32
-TALL_TILES(2, 0)
-TALL_TILES(2, 1)
-TALL_TILES(3, 0)
-TALL_TILES(3, 1)
-TILES(4, 0)
-TILES(4, 1)
-static product *const products[2][4][TALLEST] = {
-    {{TALL_NAMES(1, 0)}, {TALL_NAMES(2, 0)}, {TALL_NAMES(3, 0)}, {NAMES(4, 0)}},
-    {{TALL_NAMES(1, 1)}, {TALL_NAMES(2, 1)}, {TALL_NAMES(3, 1)}, {NAMES(4, 1)}},
-};
-#else
+/* Half of the compile time goes here, so of the products across only the widths are made that a cell's
+   columns can have (WIDTHS, a set of bits, from its tables). */
+#define HAS(C) (REGISTERS == 32 ? WIDTHS_4 >> C & 1 : WIDTHS_2 >> C & 1)
+TILES(1, 0)
 TILES(2, 0)
-TILES(2, 1)
-static product *const products[2][2][TALLEST] = {
-    {{TALL_NAMES(1, 0)}, {NAMES(2, 0)}},
-    {{TALL_NAMES(1, 1)}, {NAMES(2, 1)}},
-};
+#if HAS(1)
+TILES(1, 1)
 #endif
+#if HAS(2)
+TILES(2, 1)
+#endif
+#if REGISTERS == 32
+TALL_TILES(3, 0)
+TILES(4, 0)
+#if HAS(3)
+TALL_TILES(3, 1)
+#endif
+#if HAS(4)
+TILES(4, 1)
+#endif
+#endif
+static product *const products[2][4][TALLEST] = {
+    {{NAMES(1, 0)}, {NAMES(2, 0)},
+#if REGISTERS == 32
+     {TALL_NAMES(3, 0)}, {NAMES(4, 0)},
+#endif
+    },
+    {
+#if HAS(1)
+     [0] = {NAMES(1, 1)},
+#endif
+#if HAS(2)
+     [1] = {NAMES(2, 1)},
+#endif
+#if REGISTERS == 32 && HAS(3)
+     [2] = {TALL_NAMES(3, 1)},
+#endif
+#if REGISTERS == 32 && HAS(4)
+     [3] = {NAMES(4, 1)},
+#endif
+    },
+};
 
 /* `length` things in as few parts of at most `most` as there can be, of nearly the same size. */
 typedef struct {

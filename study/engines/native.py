@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from study.engines.kernel import History, Kernel, kernel
+from study.engines.memory import empty
 from study.engines.recording import StateGradients
 from study.equations import Cell
 from study.nonlinearities import Nonlinearity
@@ -70,10 +71,10 @@ class _Run(torch.autograd.Function):
         needs = _parts(compiled, ctx.needs_input_grad[3:])
         with torch.no_grad():
             recorded = [
-                torch.empty_like(outputs) if ctx.recorder is not None else None for _ in start
+                empty(outputs.shape, outputs.dtype) if ctx.recorder is not None else None for _ in start
             ]
             wanted = [
-                *(torch.empty_like(x) if n else None for x, n in zip(inputs, needs[0], strict=True)),
+                *(empty(x.shape, x.dtype) if n else None for x, n in zip(inputs, needs[0], strict=True)),
                 *(torch.empty_like(s) if n else None for s, n in zip(start, needs[1], strict=True)),
                 *(torch.zeros_like(w) if n else None for w, n in zip(weights, needs[2], strict=True)),
             ]

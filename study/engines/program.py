@@ -84,7 +84,7 @@ class Program:
         self.vectors: dict[str, Symbol] = {}
         self.segments = [Segment()]
         self._phi = nonlinearity.expression
-        self.where: dict[Symbol, int] = {symbol: -1 for symbol in self.old.values()}
+        self.where: dict[Symbol, int] = dict.fromkeys(self.old.values(), -1)
         self._operand_of: dict[Expr, int] = {}
         self._known: dict[Expr, Symbol] = {}
         self._names: dict[Symbol, Expr] = {Symbol(s): v for s, v in self.old.items()}
@@ -103,7 +103,7 @@ class Program:
             return
         new = self.new[target.removesuffix(PRIME)]
         self._state(new, value)
-        self._names[Symbol(target)] = new if value.free_symbols else value
+        self._names[Symbol(target)] = new
 
     def _state(self, symbol: Symbol, value: Expr, early: bool = False) -> Symbol:
         """Append ``symbol = value`` to the current segment, or to the first that can compute it."""

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #if defined(__AVX512F__)
-#include <immintrin.h>
 #define BYTES 64
 #define REGISTERS 32
 #elif defined(__AVX__)
@@ -55,29 +54,16 @@ INLINE vec only(mask where, vec a) { return (vec)(where & (mask)a); }
 
 INLINE vec load_some(const REAL *p, long n) {
     if (n >= LANES) return load(p);
-#if defined(__AVX512F__) && DOUBLE
-    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
-#elif defined(__AVX512F__)
-    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
-#else
     vec a = {0};
     for (long i = 0; i < n; i++) a[i] = p[i];
     return a;
-#endif
 }
-
 INLINE void store_some(REAL *p, vec a, long n) {
     if (n >= LANES) {
         store(p, a);
         return;
     }
-#if defined(__AVX512F__) && DOUBLE
-    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)a);
-#elif defined(__AVX512F__)
-    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)a);
-#else
     for (long i = 0; i < n; i++) p[i] = a[i];
-#endif
 }
 
 /* a = n ln 2 + r with |r| <= ln 2 / 2. Adding 1.5 * 2^MANTISSA rounds to a whole number and leaves it
@@ -127,30 +113,30 @@ INLINE reduced reduce(vec a) {
     return out;
 }
 
-/* 2^n for whole n from -BIAS + 1 to BIAS + 1, the last being infinity. */
-INLINE vec two_to(vec bits) {
-    const mask n = (mask)bits - (mask)all(N(ROUNDER));
-    return (vec)((n + BIAS) << MANTISSA);
-}
+/* 2^n, n whole, as whole_of gives it. From -BIAS + 1, the smallest, to BIAS + 1, infinity. */
+INLINE mask whole_of(vec bits) { return (mask)bits - (mask)all(N(ROUNDER)); }
+INLINE vec two_to(mask n) { return (vec)((n + BIAS) << MANTISSA); }
+
+/* Beyond these e^a is 0 or infinite. Comparisons are false for NaN, which passes. */
+#define LOWEST (DOUBLE ? N(-746) : N(-104))
+#define HIGHEST (DOUBLE ? N(710) : N(89))
 
 INLINE vec exp_(vec a) {
-    /* Beyond these every result is 0 or infinite; comparisons are false for NaN, which passes. */
-    const REAL low = DOUBLE ? N(-746) : N(-104), high = DOUBLE ? N(710) : N(89);
-    a = choose(a < low, all(low), choose(a > high, all(high), a));
+    a = choose(a < LOWEST, all(LOWEST), choose(a > HIGHEST, all(HIGHEST), a));
     const reduced e = reduce(a);
-#if defined(__AVX512F__) && DOUBLE
-    return (vec)_mm512_scalef_pd((__m512d)(e.power + N(1)), (__m512d)e.n);
-#elif defined(__AVX512F__)
-    return (vec)_mm512_scalef_ps((__m512)(e.power + N(1)), (__m512)e.n);
-#else /* in two halves, so that subnormal results are reached */
-    const mask n = (mask)e.bits - (mask)all(N(ROUNDER)), half = n >> 1;
-    const vec scaled = (e.power + N(1)) * (vec)((half + BIAS) << MANTISSA);
-    return scaled * (vec)((n - half + BIAS) << MANTISSA);
-#endif
+    const mask n = whole_of(e.bits), half = n >> 1; /* in two steps, to reach subnormal results */
+    return (e.power + N(1)) * two_to(half) * two_to(n - half);
 }
 
-/* e^-a itself, not 1 - tanh: a gate that is nearly shut keeps its relative accuracy. */
-INLINE vec sigmoid_(vec a) { return N(1) / (N(1) + exp_(-a)); }
+/* 1 / (1 + e^-a), not (1 + tanh(a / 2)) / 2: a gate that is nearly shut keeps its relative accuracy.
+   e^-a below the smallest normal number adds nothing to 1; above, 2^n is 2 * 2^(n - 1). */
+INLINE vec sigmoid_(vec a) {
+    const vec least = all(DOUBLE ? N(-708) : N(-87)), most = all(HIGHEST);
+    const vec b = choose(-a < least, least, choose(-a > most, most, -a));
+    const reduced e = reduce(b);
+    const vec p = e.power + N(1);
+    return N(1) / (N(1) + (p + p) * two_to(whole_of(e.bits) - 1));
+}
 
 /* With m = e^(2|a|) - 1, tanh |a| = m / (m + 2). m = 2^n (e^r - 1) + (2^n - 1) does not cancel and is
    2|a| for the smallest a. From |a| = 20 on (10 in float) the result rounds to 1. */
@@ -159,7 +145,7 @@ INLINE vec tanh_(vec a) {
     const vec size = (vec)((mask)a ^ sign), most = all(DOUBLE ? N(40) : N(20));
     const vec twice = size + size;
     const reduced e = reduce(choose(twice > most, most, twice));
-    const vec scale = two_to(e.bits), m = scale * e.power + (scale - N(1));
+    const vec scale = two_to(whole_of(e.bits)), m = scale * e.power + (scale - N(1));
     return (vec)((mask)(m / (m + N(2))) | sign);
 }
 
