@@ -9,12 +9,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 import sympy
+from sympy import Expr, Symbol
 
 from study.engines.program import Program, Statement
 from study.functions import FUNCTIONS
-
-Expr = sympy.Expr
-Symbol = sympy.Symbol
 
 
 @dataclass
@@ -92,7 +90,7 @@ def _segment(program: Program, k: int, reached: set[Symbol]) -> Adjoint:
 
 
 def _pull_through(statement: Statement, bar: Symbol) -> tuple[Expr, Expr]:
-    """(gradient of the argument, argument); an expression without a function is its own argument."""
+    """(gradient of the argument, argument); without a function, the expression is its argument."""
     if statement.function is None:
         return bar, statement.expression
     entry, (argument,) = FUNCTIONS[statement.function], statement.expression.args

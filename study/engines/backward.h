@@ -157,8 +157,9 @@ static void add_matrices(run *r, int p, long t0, long t1) {
     const int s = parts[p].segment;
     const split blocks = r->blocks[s];
     const long depth = depth_of(r, p), range = range_of(p), columns = segments[s].columns;
-    const long height = tallest(s, count(blocks, 0)), total = (t1 - t0) * r->B;
-    const split groups = evenly(depth, height);
+    const long total = (t1 - t0) * r->B, high = tallest(s, count(blocks, 0));
+    const long low = tallest(s, blocks.size); /* the blocks are of one size or of two */
+    const split groups = evenly(depth, high < low ? high : low);
     pack_across(r, p, groups, t0, t1);
     for (long from = 0; from < total; from += 256) { /* rows whose gradients fit in the L1 cache */
         const long some = total - from < 256 ? total - from : 256;

@@ -6,15 +6,13 @@ and ``backward.h``; what they need to know of a cell stands in the tables.
 
 from importlib import resources
 
-import sympy
+from sympy import Expr, Symbol
 
 from study.engines.adjoint import Adjoint, adjoint, external
 from study.engines.printing import to_c
 from study.engines.program import Column, Program
 from study.equations import Cell
 from study.nonlinearities import Nonlinearity
-
-Symbol = sympy.Symbol
 
 
 def generate(cell: Cell, phi: Nonlinearity) -> str:
@@ -45,8 +43,8 @@ class _Source:
         backward = [self._backward(k) for k in range(len(self.program.segments))]
         names = range(len(self.program.segments))
         tables = [
-            f"static rows *const forward_rows[] = {{{', '.join(f'forward_{k}' for k in names)}}};",
-            f"static back_rows *const backward_rows[] = {{{', '.join(f'backward_{k}' for k in names)}}};",
+            _table("rows *", "forward_rows", [f"forward_{k}" for k in names]),
+            _table("back_rows *", "backward_rows", [f"backward_{k}" for k in names]),
         ]
         return "\n".join(
             [*headers, self._tables(), loops[0], *forward, *backward, *tables, *loops[1:], ""]
@@ -90,7 +88,9 @@ class _Source:
             else:
                 operands.append(f"{{COMPUTED, {computed}}}")
                 computed += 1
-        parts, matrices, segments = [], [], []
+        parts: list[str] = []
+        matrices: list[int] = []
+        segments: list[str] = []
         for k, columns in enumerate(self.columns):
             used = _operands(columns)
             segments.append(f"{{{len(columns)}, {len(parts)}, {len(used)}}}")
@@ -125,9 +125,7 @@ class _Source:
             "enum { INPUT, OLD, NEW, COMPUTED };",
             _table("struct { int kind, index; }", "operands", operands),
             _table("struct { int columns, part, parts; }", "segments", segments),
-            _table(
-                "struct { int segment, operand, low, high, matrix, fresh; }", "parts", parts
-            ),
+            _table("struct { int segment, operand, low, high, matrix, fresh; }", "parts", parts),
             _table("int", "matrices", [str(m) for m in matrices]),
             _table("struct { int segment, column, parameter; }", "terms", terms),
             _table("int", "vector_parameters", vectors),
@@ -140,7 +138,7 @@ class _Source:
         return -1 if matrix is None else self.parameters.index(matrix)
 
     def _fresh_parts(self) -> dict[tuple[int, int], int]:
-        """1 for the first product, from the last segment on, that adds to its operand's gradient."""
+        """1 for the product that is first, from the last segment on, to reach its operand."""
         fresh: dict[tuple[int, int], int] = {}
         touched: set[Symbol] = set()
         self._old_added: dict[tuple[int, Symbol], bool] = {}
@@ -204,8 +202,8 @@ class _Source:
 
     def _computed_index(self, symbol: Symbol) -> int:
         states = (*self.state_index, *self.new_index)
-        order = [o.symbol for o in self.program.operands if not o.is_input and o.symbol not in states]
-        return order.index(symbol)
+        symbols = [o.symbol for o in self.program.operands if not o.is_input]
+        return [s for s in symbols if s not in states].index(symbol)
 
     def _load(self, symbol: Symbol, done: set[Symbol], lines: list[str]) -> None:
         """Lines that declare the symbol, and what it needs, in the row's scope."""
@@ -229,7 +227,7 @@ class _Source:
             self._load_all(expression, done, lines)
             lines.append(f"const vec {name} = {to_c(expression)};")
 
-    def _load_all(self, expression: sympy.Expr, done: set[Symbol], lines: list[str]) -> None:
+    def _load_all(self, expression: Expr, done: set[Symbol], lines: list[str]) -> None:
         for symbol in sorted(expression.free_symbols, key=str):
             if symbol in self.program.where:
                 self._load(symbol, done, lines)
@@ -329,7 +327,9 @@ static void forward_{k}(const run *r, long first, long v, long b, long R, const 
             at = f"r->operand_rows[{self._computed_index(symbol)}] + (ring + row) * r->Hp + at"
             lines.append(f"store({at}, {to_c(expression)});")
             zeros.append(f"store({at}, all(0));")
-        sums, adds, ends = [], [], []
+        sums: list[str] = []
+        adds: list[str] = []
+        ends: list[str] = []
         for symbol, value in part.vectors.items():
             i = self.vector_index[symbol]
             sums.append(f"vec sum_{i} = load(r->vector_sums[{i}] + at);")
@@ -375,7 +375,7 @@ static void backward_{k}(const run *r, long first, long v, long b, long R, long 
 
 
 def _order(program: Program, columns: list[Column]) -> list[Column]:
-    """Columns of states alone, of both, of the input alone: what one operand feeds lies together."""
+    """Columns of states, of both, of the input alone: what one operand feeds lies together."""
 
     def key(column: Column) -> tuple[bool, bool]:
         kinds = [program.operands[o].is_input for o, _ in column.products]
@@ -390,7 +390,9 @@ def _operands(columns: list[Column]) -> list[int]:
 
 def _table(kind: str, name: str, rows: list[str]) -> str:
     """C has no empty arrays: one unused zero stands for them."""
-    return f"static const {kind} {name}[] = {{{', '.join(rows) or ('{0}' if '{' in kind else '0')}}};"
+    empty = "{0}" if kind.startswith("struct") else "0"
+    constant = f"static {kind} const" if kind.endswith("*") else f"static const {kind}"
+    return f"{constant} {name}[] = {{{', '.join(rows) or empty}}};"
 
 
 def _at(pointer: str) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from study.engines.codegen import generate
-from study.engines.compiler import library
+from study.engines.compiler import NativeUnavailable, library
 from study.engines.lowering import Evaluate, lower
 from study.engines.memory import empty
 from study.engines.program import input_operands
@@ -136,7 +136,7 @@ def _generator() -> str:
     return hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()
 
 
-_kernels: dict[tuple[Cell, str, torch.dtype], Kernel] = {}
+_kernels: dict[tuple[Cell, str, torch.dtype], Kernel | NativeUnavailable] = {}
 _lock = threading.Lock()
 
 
@@ -145,16 +145,23 @@ def _after_fork() -> None:
     _lock = threading.Lock()  # another thread of the parent may have held the old one
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def kernel(cell: Cell, nonlinearity: Nonlinearity, dtype: torch.dtype) -> Kernel:
-    """The kernel, compiled at the first call. Raises NativeUnavailable."""
+    """The kernel, compiled at the first call. Raises NativeUnavailable, from then on at once."""
     key = (cell, nonlinearity.formula, dtype)
     found = _kernels.get(key)
     if found is None:
         with _lock:
             found = _kernels.get(key)
             if found is None:
-                found = _kernels[key] = Kernel(cell, nonlinearity, dtype)
+                try:
+                    found = Kernel(cell, nonlinearity, dtype)
+                except NativeUnavailable as error:
+                    found = error
+                _kernels[key] = found
+    if isinstance(found, NativeUnavailable):
+        raise NativeUnavailable(str(found))
     return found

@@ -1,9 +1,9 @@
 """Large arrays that are used again.
 
-A pass needs tens of megabytes and the next one the same again. Fresh from the system their pages are
-filled in one by one at first touch, which takes as long as a fifth of the pass; so what is released
-is kept for the next request. A tensor gives its block back when its last reference goes, whoever
-holds it, and blocks are private to a process.
+A pass needs tens of megabytes and the next one the same again. Fresh from the system their pages
+are filled in one by one at first touch, which takes as long as a fifth of the pass; so what is
+released is kept for the next request. A tensor gives its block back when its last reference goes,
+whoever holds it, and blocks are private to a process.
 """
 
 import mmap

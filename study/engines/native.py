@@ -70,13 +70,14 @@ class _Run(torch.autograd.Function):
         inputs, start, weights = _parts(compiled, tensors)
         needs = _parts(compiled, ctx.needs_input_grad[3:])
         with torch.no_grad():
-            recorded = [
-                empty(outputs.shape, outputs.dtype) if ctx.recorder is not None else None for _ in start
-            ]
+            recorded = [_like(outputs, ctx.recorder is not None) for _ in start]
             wanted = [
-                *(empty(x.shape, x.dtype) if n else None for x, n in zip(inputs, needs[0], strict=True)),
-                *(torch.empty_like(s) if n else None for s, n in zip(start, needs[1], strict=True)),
-                *(torch.zeros_like(w) if n else None for w, n in zip(weights, needs[2], strict=True)),
+                *map(_like, inputs, needs[0]),
+                *map(_like, start, needs[1]),
+                *(
+                    torch.zeros_like(w) if n else None
+                    for w, n in zip(weights, needs[2], strict=True)
+                ),
             ]
             if not compiled.operands and wanted[0] is not None:
                 wanted[0].zero_()
@@ -96,6 +97,10 @@ class _Run(torch.autograd.Function):
         if torch.is_grad_enabled():
             wanted = _refuse_second(wanted)
         return None, None, None, *wanted
+
+
+def _like(tensor: Tensor, wanted: bool) -> Tensor | None:
+    return empty(tensor.shape, tensor.dtype) if wanted else None
 
 
 def _parts(compiled: Kernel, items: Any) -> tuple[Any, Any, Any]:
@@ -121,5 +126,6 @@ class _Once(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, *given: Tensor) -> tuple[Tensor, ...]:
         raise RuntimeError(
-            "the native engine has first derivatives only; use engine='reference' to differentiate twice"
+            "the native engine has first derivatives only; "
+            "use engine='reference' to differentiate twice"
         )

@@ -2,28 +2,27 @@
 
 A cell's step alternates between matrix products and element-wise work. A `Segment` is one of each:
 first its columns (sums of matrix products, input products and biases, such as W_i x + U_i h + b_i),
-all computed together, then its statements, in single assignment form. An LSTM has one segment, Cho's
-GRU two, because U_n (r*h) must wait for r.
+all computed together, then its statements, in single assignment form. An LSTM has one segment,
+Cho's GRU two, because U_n (r*h) must wait for r.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import sympy
+from sympy import Expr, Symbol
 
 from study.equations import Cell, phi
 from study.functions import FUNCTIONS
 from study.nonlinearities import ARGUMENT, Nonlinearity
 from study.notation import INPUT, PRIME, is_vector
 
-Expr = sympy.Expr
-Symbol = sympy.Symbol
 _FUNCTIONS = {entry.symbol: entry for entry in FUNCTIONS.values()}
 
 
 @dataclass(frozen=True)
 class Column:
-    """H values a sequence: Σ matrix · operand + Σ vectors. A matrix stands with its operand's index."""
+    """H values a sequence: Σ matrix · operand + Σ vectors; ``products`` are (operand, matrix)."""
 
     symbol: Symbol
     products: tuple[tuple[int, str], ...]
@@ -70,9 +69,9 @@ def input_operands(cell: Cell) -> list[Expr]:
 class Program:
     """One time step of a cell with its nonlinearity.
 
-    ``old`` and ``new`` are the states before and after, ``vectors`` the parameters that stand in the
-    statements (peepholes), ``inputs`` the expressions of x that matrices are applied to. ``where``
-    tells in which segment a symbol gets its value; -1 for old states and vectors.
+    ``old`` and ``new`` are the states before and after, ``vectors`` the parameters that stand in
+    the statements (peepholes), ``inputs`` the expressions of x that matrices are applied to.
+    ``where`` tells in which segment a symbol gets its value; -1 for old states and vectors.
     """
 
     def __init__(self, cell: Cell, nonlinearity: Nonlinearity) -> None:
@@ -207,7 +206,8 @@ def _terms(node: Expr, parent: Expr | None = None) -> Iterator[tuple[Expr | None
 def _merge(cell: Cell) -> Iterator[tuple[Symbol, Expr]]:
     """(term, column): products that stand in one sum only, with the vectors beside them there.
 
-    Found before φ is put in, because sympy multiplies a number such as leaky relu's 0.01 into a sum.
+    Found before φ is put in, because sympy multiplies a number, such as leaky relu's 0.01, into a
+    sum.
     """
     expressions = [a.expression for a in cell.assignments]
     expressions += list(dict.fromkeys(p.operand for p in cell.products.values()))
