@@ -1,0 +1,59 @@
+"""The benchmark's arithmetic and its rows, at a size that takes no time."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from study.bench import COLUMNS, _plain_loop, bench_cells, flops, fused_like, print_table
+from study.cells import CELLS
+from study.engines import reference
+from study.errors import UserError
+from study.nonlinearities import NONLINEARITIES
+
+
+def test_rows(tmp_path, capsys):
+    rows = bench_cells(["elman"], [(2, 3, 4, 1)], repeats=2, json_path=tmp_path / "rows.json")
+    (row,) = json.loads((tmp_path / "rows.json").read_text())
+    assert rows == [row]
+    assert tuple(row) == COLUMNS
+    assert (row["cell"], row["batch"], row["steps"], row["hidden"]) == ("elman", 2, 3, 4)
+    ratios = ("seconds", "gflops", "vs_fused", "vs_loop", "share_of_limit")
+    assert all(row[key] > 0 for key in ratios)
+    assert row["gflops"] == pytest.approx(flops(1, 1, (2, 3, 4, 1)) / row["seconds"] / 1e9)
+    print_table(rows)
+    assert "elman" in capsys.readouterr().out
+
+
+def test_threads_are_as_before():
+    before = torch.get_num_threads()
+    bench_cells(["elman"], [(1, 1, 1, 1)], repeats=1)
+    assert torch.get_num_threads() == before
+
+
+def test_an_unknown_cell():
+    with pytest.raises(UserError, match="no cell named 'lstmm'"):
+        bench_cells(["lstmm"])
+
+
+def test_operations_are_counted():
+    # U h, its two gradients: 2*H*H each; W x and its gradient: 2*H*I each; B*T of them
+    assert flops(1, 1, (3, 5, 4, 2)) == 3 * 5 * (3 * 2 * 16 + 2 * 2 * 8)
+
+
+def test_the_fused_cell_nearest_in_shape():
+    kinds = {name: fused_like(CELLS[name]) for name in ("elman", "gru", "gru-torch", "lstm")}
+    assert kinds == {"elman": nn.RNN, "gru": nn.GRU, "gru-torch": nn.GRU, "lstm": nn.LSTM}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_plain_loop_is_the_cell(name):
+    cell, phi = CELLS[name], NONLINEARITIES["tanh"]
+    generator = torch.Generator().manual_seed(0)
+    shapes = {n: p.shape(2, 3) for n, p in cell.parameters.items()}
+    parameters = {n: torch.randn(*shape, generator=generator) for n, shape in shapes.items()}
+    x = torch.randn(4, 2, 2, generator=generator)
+    state = {s: torch.zeros(2, 3) for s in cell.states}
+    expected, _ = reference.run(cell, phi, parameters, x, state)
+    torch.testing.assert_close(_plain_loop(cell, phi, parameters, x, state)[0], expected)
