@@ -9,8 +9,8 @@ in shape: one matrix on the state is `torch.nn.RNN`, two or three are `GRU`, mor
 ``vs_loop`` is the time of a plain Python loop over the same cell, as one would write it by hand,
 over the cell's. The limit is the best that the machine's BLAS does at the step's three products
 (forward, backward, and the gradient of the matrices, all steps at once), whichever of torch's and
-numpy's is faster at each. The engine's own products work on panels packed once a pass, with no BLAS,
-and can be faster still.
+numpy's is faster at each. The engine's own products work on panels packed once a pass, with no
+BLAS, and can be faster still.
 
 Where the time goes, measured with a sampling profiler on a server core with 512-bit vectors whose
 limit is about 118 GFLOP/s, LSTM, gcc 12:
