@@ -2,7 +2,7 @@
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -33,7 +33,11 @@ class Parameter:
     columns: str | None
 
     def shape(self, inputs: int, hidden: int) -> tuple[int, ...]:
-        return (hidden,) if self.columns is None else (hidden, {"I": inputs, "H": hidden}[self.columns])
+        return (
+            (hidden,)
+            if self.columns is None
+            else (hidden, {"I": inputs, "H": hidden}[self.columns])
+        )
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,16 @@ class Cell:
 
     def __post_init__(self) -> None:
         reader = _Reader(tuple(self.state.split()))
-        assignments = tuple(reader.assignment(target, tree) for target, tree in parse(self.equations))
+        assignments = tuple(
+            reader.assignment(target, tree) for target, tree in parse(self.equations)
+        )
         missing = [s for s in reader.states if s + PRIME not in reader.defined]
         if missing:
             raise EquationError(f"cell {self.name!r} has no equation for {missing[0]}'")
         if self.forget_gate and f"b_{self.forget_gate}" not in reader.parameters:
-            raise EquationError(f"cell {self.name!r} has no bias b_{self.forget_gate} for its forget gate")
+            raise EquationError(
+                f"cell {self.name!r} has no bias b_{self.forget_gate} for its forget gate"
+            )
         for name, value in (
             ("states", reader.states),
             ("assignments", assignments),
@@ -97,6 +105,13 @@ class Cell:
             ("parameters", MappingProxyType(reader.parameters)),
         ):
             object.__setattr__(self, name, value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Cell":
+        return self  # immutable, and the engines keep what they derive from it by identity
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = (f.name for f in fields(self) if f.init)
+        return Cell, tuple(getattr(self, name) for name in given)
 
     @property
     def output(self) -> str:
@@ -140,7 +155,8 @@ class Cell:
         uses_gate = f"b_{self.forget_gate}" in text
         return replace(
             self,
-            name=name or f"{self.name} with {', '.join({**(edits or {}), **right_hand_sides})} replaced",
+            name=name
+            or f"{self.name} with {', '.join({**(edits or {}), **right_hand_sides})} replaced",
             equations=text,
             source=source or self.source,
             summary=self.summary if summary is None else summary,
@@ -218,7 +234,9 @@ class _Reader:
         if target in self.defined:
             raise EquationError(f"{as_written(target)} is assigned twice, or without its prime")
         if target.endswith(PRIME) and target.removesuffix(PRIME) not in self.states:
-            raise EquationError(f"{as_written(target)} is no state; states: {' '.join(self.states)}")
+            raise EquationError(
+                f"{as_written(target)} is no state; states: {' '.join(self.states)}"
+            )
         expression = self.expression(tree)
         if self.size(expression) == "I":
             raise EquationError(
@@ -231,7 +249,9 @@ class _Reader:
         """I when the input stands in it outside of a matrix, else H."""
         names = {symbol.name for symbol in expression.free_symbols}
         if INPUT in names and len(names) > 1:
-            raise EquationError(f"x has I entries, {', '.join(sorted(names - {INPUT}))} H: apply a matrix")
+            raise EquationError(
+                f"x has I entries, {', '.join(sorted(names - {INPUT}))} H: apply a matrix"
+            )
         return "I" if INPUT in names else "H"
 
     def expression(self, node: ast.expr) -> sympy.Expr:
@@ -265,7 +285,9 @@ class _Reader:
 
     def name(self, name: str) -> sympy.Expr:
         if is_matrix(name):
-            raise EquationError(f"matrix {name} is applied to nothing; write {name} x or {name} (…)")
+            raise EquationError(
+                f"matrix {name} is applied to nothing; write {name} x or {name} (…)"
+            )
         if is_vector(name):
             self.parameters.setdefault(name, Parameter(name, None))
         elif name != INPUT and name not in self.defined:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 
-class sigmoid(sympy.Function):  # noqa: N801 (sympy's functions are lower case)
+class sigmoid(sympy.Function):
     """σ(a) = 1/(1+e^-a)."""
 
     nargs = 1
@@ -24,7 +24,7 @@ class sigmoid(sympy.Function):  # noqa: N801 (sympy's functions are lower case)
         return value * (1 - value)
 
 
-class relu(sympy.Function):  # noqa: N801
+class relu(sympy.Function):
     """max(a, 0)."""
 
     nargs = 1
@@ -33,7 +33,7 @@ class relu(sympy.Function):  # noqa: N801
         return step(self.args[0])
 
 
-class step(sympy.Function):  # noqa: N801
+class step(sympy.Function):
     """1 where a > 0, else 0; its derivative is 0 everywhere."""
 
     nargs = 1

@@ -57,7 +57,11 @@ class Layer(nn.Module):
         self.cell = cell if isinstance(cell, Cell) else CELLS[cell]
         self.phi = NONLINEARITIES[phi]
         self.input_size, self.hidden_size = input_size, hidden_size
-        of_u, of_w, of_b = RECURRENT.build(recurrent), INPUT_WEIGHTS.build(inputs), BIASES.build(biases)
+        of_u, of_w, of_b = (
+            RECURRENT.build(recurrent),
+            INPUT_WEIGHTS.build(inputs),
+            BIASES.build(biases),
+        )
         check_suits(self.cell, of_u, of_w, of_b)
         generator = generator if generator is not None else torch.default_generator
         for name, parameter in self.cell.parameters.items():

@@ -56,7 +56,9 @@ def _parse_line(line: str) -> tuple[str, ast.expr]:
     code = re.sub(r"(?<=\w)'", PRIME, line)
     if nested := _NESTED.search(code):
         matrix, function = nested.groups()
-        raise EquationError(f"put what {matrix} applies to in brackets, {matrix} ({function}(…)): {line!r}")
+        raise EquationError(
+            f"put what {matrix} applies to in brackets, {matrix} ({function}(…)): {line!r}"
+        )
     code = _APPLICATION.sub(r"\1(\2)", code)
     try:
         statements = ast.parse(code).body
@@ -74,11 +76,11 @@ def _parse_line(line: str) -> tuple[str, ast.expr]:
 def _check(node: ast.expr, line: str) -> None:
     match node:
         case ast.Name():
-            return
+            return None
         case ast.Constant(value=bool()):
             pass
         case ast.Constant(value=int() | float()):
-            return
+            return None
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
             return _check(operand, line)
         case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int(power))):
@@ -101,7 +103,9 @@ _LATEX_NAMES = {"alpha", "beta", "gamma", "eps", "tau", "lambda_", "nu", "mu"}
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
 
 
-def to_latex(target: str, tree: ast.expr, states: tuple[str, ...], functions: dict[str, str]) -> str:
+def to_latex(
+    target: str, tree: ast.expr, states: tuple[str, ...], functions: dict[str, str]
+) -> str:
     """``i_t = \\sigma(W_{i} x_t + U_{i} h_{t-1} + b_{i})``; terms stand in the order written."""
 
     def name(text: str) -> str:

@@ -107,7 +107,9 @@ class Choices(Registry[type[C]], Generic[C]):
         if problem["type"] == "missing":
             return f"{self.noun} {name!r} needs its parameter {field!r}"
         text = describe_problem(problem)
-        return f"{self.noun} {name!r}: {field}: {text}" if field else f"{self.noun} {name!r}: {text}"
+        return (
+            f"{self.noun} {name!r}: {field}: {text}" if field else f"{self.noun} {name!r}: {text}"
+        )
 
 
 def describe_problem(problem: Any) -> str:

@@ -35,7 +35,8 @@ def run(
     fixed = {name: parameters[name] for name, p in cell.parameters.items() if p.columns is None}
     weights = {stage: torch.cat([parameters[m] for m in stage.matrices]) for stage in plan.stages}
     projected = [
-        (stage, (operand({INPUT: x}) @ weights[stage].T).unbind(0)) for stage, operand in plan.inputs
+        (stage, (operand({INPUT: x}) @ weights[stage].T).unbind(0))
+        for stage, operand in plan.inputs
     ]
 
     now = dict(state)
