@@ -179,6 +179,25 @@ def known_names() -> list[str]:
     return list(names)
 
 
+def kind_of(name: str) -> type:
+    """int, float, bool or str: the type of a flat name's value."""
+    group = next((g for g in GROUPS if name.startswith(f"{g}.") and name != f"{g}.name"), None)
+    if group:
+        field = name.removeprefix(f"{group}.")
+        choices = (choice for _, choice in GROUPS[group].items())
+        annotation = next(
+            c.model_fields[field].annotation for c in choices if field in c.model_fields
+        )
+    elif name.endswith(".name") or name in GROUPS:
+        return str
+    else:
+        fields: Mapping[str, Any] = TrialConfig.model_fields
+        for part in name.split(".")[:-1]:
+            fields = fields[part].annotation.model_fields
+        annotation = fields[name.split(".")[-1]].annotation
+    return annotation if annotation in (int, float, bool) else str
+
+
 def check_name(name: str, where: str = "") -> None:
     """Raises UserError, with the nearest known name, unless it is a flat name or a group's."""
     if name not in known_names() and name not in GROUPS:
@@ -206,6 +225,16 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
         if section:
             section.setdefault("name", _DEFAULT_NAMES[group])
     return nested
+
+
+def merge(base: Flat, changes: Mapping[str, Scalar]) -> Flat:
+    """``base`` with changes; a group whose choice changes starts from that choice's defaults."""
+    named = {f"{k}.name" if k in GROUPS else k: v for k, v in changes.items()}
+    dropped = [
+        g for g in GROUPS if f"{g}.name" in named and named[f"{g}.name"] != base.get(f"{g}.name")
+    ]
+    kept = {k: v for k, v in base.items() if not any(k.startswith(f"{g}.") for g in dropped)}
+    return kept | named
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> Flat:

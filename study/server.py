@@ -1,0 +1,38 @@
+"""`longlag ui`: MLflow's own server on this folder's store."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from study.errors import UserError
+from study.tracking import FOLDER, Store
+
+HOST = "127.0.0.1"
+
+
+def serve(folder: Path, port: int) -> int:
+    """Runs until Ctrl-C. Raises UserError when there is no store or the port is taken."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if uri.startswith(("http://", "https://")):
+        print(f"the store is a server already: open {uri}")
+        return 0
+    store = Store.open(folder)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise UserError(f"port {port} is taken; choose another with --port") from None
+    print(
+        f"MLflow UI: http://{HOST}:{port}  (takes some seconds to start; Ctrl-C ends it)",
+        flush=True,
+    )
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
+    command += ["--default-artifact-root", str(folder.resolve() / FOLDER / "artifacts")]
+    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    try:
+        return subprocess.run(command, check=False).returncode
+    except KeyboardInterrupt:
+        return 0
