@@ -38,13 +38,13 @@ def _about(task: Task, arms: pd.DataFrame) -> list[str]:
 
 
 def _solved(run: pd.DataFrame) -> str:
-    """Arms grouped by their result, best first: 'gru solved 3 of 3 confirmation runs [0.44, 1]; tanh 0 of 3 …'."""
+    """Best first: 'gru solved 3 of 3 confirmation runs [0.44, 1]; tanh 0 of 3 …'."""
     if run.empty:
         return ""
     ordered = run.assign(rate=run["confirmed"] / run["confirmations"]).sort_values(
         ["rate", "confirmations"], ascending=False, kind="stable"
     )
-    parts = []
+    parts: list[str] = []
     for key, group in ordered.groupby(
         ["confirmed", "confirmations", "confirmed_low", "confirmed_high"], sort=False
     ):

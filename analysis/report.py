@@ -24,7 +24,16 @@ from analysis.statistics import Interval
 from analysis.summary import importances, pairs, summarize
 
 DPI = 200
-SEED = 0  # of the bootstrap and the forests, so that the same runs give the same report
+SEED = 0  # of the bootstrap, so that the same runs give the same report
+_UNKNOWN_SPACE = {
+    "question": "",
+    "notes": "",
+    "sampler": "unknown",
+    "pruner": "unknown",
+    "confirmations": "an unknown number of",
+    "compare": {},
+    "fixed": {},
+}
 UI = "http://127.0.0.1:5000"  # where `longlag ui` serves by default
 
 
@@ -58,7 +67,7 @@ def write_report(store: Reader, study_name: str, out: Path, ui: str = UI) -> Pat
         "confirmations": results.confirmations,
         "curves": results.curves,
         "flows": results.flows,
-        "importance": importances(results, np.random.default_rng(SEED)),
+        "importance": importances(results),
         "pairs": pairs(results),
         "figure_sources": columns.frame(sources, columns.SOURCES),
     }
@@ -76,6 +85,9 @@ def _draw(
     try:
         with style.page():
             drawing = entry.draw(results)
+            # Laid out once, not once for each file.
+            drawing.figure.draw_without_rendering()
+            drawing.figure.set_layout_engine("none")
             vector = _saved(drawing.figure, "svg", metadata={"Date": None})
             files["svg"].write_bytes(vector)
             files["png"].write_bytes(_saved(drawing.figure, "png", dpi=DPI))
@@ -143,7 +155,7 @@ def _render(
     return environment.get_template("report.html.jinja").render(
         css=Markup(css),  # our own file, with nothing of the store in it
         study=results.study,
-        space=results.space,
+        space=_UNKNOWN_SPACE | dict(results.space),
         space_json=_json(results.space),
         results=results,
         when=_when(),

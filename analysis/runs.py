@@ -55,7 +55,7 @@ class Task:
         return f"{self.title}{steps}" if self.title else self.key
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # DataFrames have no single truth of being equal
 class Results:
     """Everything that a report draws on; see `analysis.columns` for the columns.
 

@@ -1,6 +1,7 @@
 """An arm's runs reduced to one row, and arms compared with one another."""
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -118,9 +119,11 @@ def _configuration(results: Results, chosen: pd.DataFrame) -> str:
     return ", ".join(settings)
 
 
-def importances(results: Results, generator: np.random.Generator) -> pd.DataFrame:
+@lru_cache(maxsize=1)
+def importances(results: Results, seed: int = 0) -> pd.DataFrame:
     """A row for each arm and searched parameter; one with a refusal where nothing can be said."""
     rows: list[dict[str, Any]] = []
+    generator = np.random.default_rng(seed)
     for arm in results.arms.to_dict("records"):
         trials = results.trials[results.trials["arm"] == arm["arm"]]
         trials = trials[trials["score"].notna()]

@@ -1,6 +1,5 @@
 """Which hyperparameter the score depends on, per arm."""
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
@@ -15,7 +14,7 @@ SMALL_R2 = 0.1  # below it the forest explains next to nothing, and neither do i
 @figure("importance", "Which hyperparameters mattered", order=70)
 def importance(results: Results) -> Drawing:
     """A grid of arms by parameters; each cell is a main effect, rows named with the forest's R²."""
-    table = importances(results, np.random.default_rng(0))
+    table = importances(results)
     measured = table[table["fraction"].notna()]
     if measured.empty:
         reasons = sorted(set(table["refusal"])) or ["nothing was searched"]

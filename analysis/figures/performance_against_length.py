@@ -37,7 +37,7 @@ def performance_against_length(results: Results) -> Drawing:
         tasks = sorted(tasks, key=lambda task: task.length or 0)
         ticks = sorted({task.length for task in tasks if task.length is not None})
         left, right = axes[2 * row : 2 * row + 2]
-        apart = style.jitter(len(results.architectures), 0.012)
+        apart = style.jitter(len(results.architectures), 0.025)
         for index, name in enumerate(results.architectures):
             look = looks[name]
             points = []
@@ -67,7 +67,7 @@ def performance_against_length(results: Results) -> Drawing:
                 left.plot(xs, middle, **style_line)
                 right.plot(xs, fraction, **style_line)
         left.set_yscale("log")
-        style.levels(left, {"chance": 1.0})
+        style.levels(left, {"chance =": 1.0})
         style.logarithmic(left.yaxis)
         left.set_ylabel("test loss / chance")
         right.set_ylabel("fraction solved")

@@ -45,7 +45,7 @@ def _panel(
     if not budget > 0:
         budget = float(runs["steps"].max())
     present = [name for name in architectures if (runs["architecture"] == name).any()]
-    apart = style.jitter(len(present), 0.012)
+    apart = style.jitter(len(present), min(0.012, 0.08 / len(present)))
     for index, name in enumerate(present):
         own, look = runs[runs["architecture"] == name], looks[name]
         times, solved = times_to_solve(own)
