@@ -30,8 +30,12 @@ CLIPPING: Choices[Clipping] = Choices("clipping")
 
 
 def global_norm(gradients: Sequence[Tensor]) -> Tensor:
-    """√Σ g² over all entries of all gradients, a scalar."""
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
+    """√Σ g² over all entries of all gradients, a float64 scalar.
+
+    In float32 the squares of an exploding but finite gradient, from about 1e19, would be infinite.
+    """
+    norms = torch._foreach_norm(list(gradients), 2, dtype=torch.float64)
+    return torch.linalg.vector_norm(torch.stack(norms))
 
 
 @CLIPPING.register

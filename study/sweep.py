@@ -16,13 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import Trial
-
 from study.arm_progress import ArmProgress, Ended
 from study.config import Flat, TrialConfig
 from study.errors import UserError
 from study.execution import Died, Job, LocalPool, Message
-from study.search import ArmSearch, Journal, confirmation_seed
+from study.search import ArmSearch, Journal, Trial, confirmation_seed
 from study.spaces import Arm, Space, planned_trials
 from study.spool import Spool
 from study.tracking import FOLDER, RunToWrite, Store
