@@ -53,7 +53,7 @@ def _known(registry: Registry[Any]) -> BeforeValidator:
 
 class _Section(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
     )
 
 
@@ -205,6 +205,11 @@ def check_name(name: str, where: str = "") -> None:
         raise UserError(f"{where}: {error}" if where else str(error))
 
 
+def full_name(name: str) -> str:
+    """``clip`` stands for ``clip.name``."""
+    return f"{name}.name" if name in GROUPS else name
+
+
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     """{"clip": "norm", "clip.threshold": 1} -> {"clip": {"name": "norm", "threshold": 1}}.
 
@@ -213,10 +218,12 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for name, value in flat.items():
         check_name(name)
-        *parents, last = (f"{name}.name" if name in GROUPS else name).split(".")
+        *parents, last = full_name(name).split(".")
         section = nested
         for parent in parents:
             section = section.setdefault(parent, {})
+        if last in section:
+            raise UserError(f"{name} is set twice, as {name!r} and as {name + '.name'!r}")
         section[last] = value
     for group in GROUPS:
         section = nested
@@ -229,7 +236,7 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def merge(base: Flat, changes: Mapping[str, Scalar]) -> Flat:
     """``base`` with changes; a group whose choice changes starts from that choice's defaults."""
-    named = {f"{k}.name" if k in GROUPS else k: v for k, v in changes.items()}
+    named = {full_name(k): v for k, v in changes.items()}
     dropped = [
         g for g in GROUPS if f"{g}.name" in named and named[f"{g}.name"] != base.get(f"{g}.name")
     ]
@@ -277,7 +284,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"no such file: {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers and nesting without end among them
         raise UserError(f"{path} is not valid TOML: {error}") from None
 
 

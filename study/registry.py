@@ -1,7 +1,7 @@
 """One small registry: by name, duplicates refused, unknown names answered with the known ones."""
 
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
@@ -58,7 +58,7 @@ class Choice(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
     )
 
     name: str
@@ -88,6 +88,8 @@ class Choices(Registry[type[C]], Generic[C]):
         """
         if isinstance(given, Choice):
             return given  # type: ignore[return-value]
+        if not isinstance(given, str | Mapping):
+            raise UserError(f"{self.noun} must be a name, or a table with a name (got {given!r})")
         settings = {"name": given} if isinstance(given, str) else dict(given)
         if "name" not in settings:
             raise UserError(f"{self.noun} needs a name; known: {', '.join(self)}")

@@ -14,6 +14,7 @@ from study.config import (
     TrialConfig,
     check_name,
     flatten,
+    full_name,
     kind_of,
     known_names,
     read_toml,
@@ -111,7 +112,7 @@ def _build(text: Mapping[str, Any], stem: str, overrides: Mapping[str, Any]) -> 
 
 
 def _settings(table: Mapping[str, Any], where: str) -> Flat:
-    flat = flatten(table)
+    flat = {full_name(name): value for name, value in flatten(table).items()}
     for name, value in flat.items():
         check_name(name, where)
         if not isinstance(value, str | int | float | bool):
@@ -132,7 +133,7 @@ def _axes(table: Mapping[str, Any]) -> dict[str, dict[str, Flat]]:
             check_name(path, "[compare]")
             if not value:
                 raise UserError(f"[compare] {path} has no values")
-            axes[path] = {_label(str(v), path): {path: v} for v in value}
+            axes[path] = {_label(str(v), path): {full_name(path): v} for v in value}
             if len(axes[path]) < len(value):
                 raise UserError(f"[compare] {path} has a value twice")
         elif isinstance(value, Mapping) and has_list(value):
@@ -169,25 +170,21 @@ def _searched(table: Mapping[str, Any]) -> dict[str, Searched]:
     names = {*known_names(), *GROUPS}
 
     def walk(path: str, value: Any) -> None:
-        is_range = isinstance(value, Mapping) and set(value) & {
-            "low",
-            "high",
-            "values",
-            "log",
-            "when",
-        }
-        if isinstance(value, Mapping) and not is_range and path not in names:
-            if not any(name.startswith(f"{path}.") for name in names):
-                check_name(path, "[search]")
+        described = isinstance(value, Mapping) and set(value) & set(Searched.model_fields)
+        if isinstance(value, Mapping) and not described and _is_section(path, names):
             for key, inner in value.items():
                 walk(f"{path}.{key}", inner)
             return
         check_name(path, "[search]")
-        found[path] = _read_searched(path, value)
+        found[full_name(path)] = _read_searched(path, value)
 
     for key, value in table.items():
         walk(key, value)
     return found
+
+
+def _is_section(path: str, names: set[str]) -> bool:
+    return any(name.startswith(f"{path}.") for name in names)
 
 
 def _read_searched(name: str, value: Any) -> Searched:
@@ -205,8 +202,7 @@ def _read_searched(name: str, value: Any) -> Searched:
     for condition in when:
         check_name(condition, f"{where}: when")
     given["when"] = {
-        (f"{k}.name" if k in GROUPS else k): tuple(v) if isinstance(v, list) else (v,)
-        for k, v in when.items()
+        full_name(k): tuple(v) if isinstance(v, list) else (v,) for k, v in when.items()
     }
     try:
         searched = Searched(**given)
@@ -248,13 +244,16 @@ def _check_searched(name: str, searched: Searched, where: str) -> None:
 def _check(space: Space) -> None:
     """Every arm can be built, nothing is set twice, and arms have equal budgets."""
     owners: dict[str, str] = {}
-    claims = [("[fixed]", space.fixed), ("[search]", space.search)]
-    claims += [
-        (f"[compare] {axis}", {k: 0 for s in labels.values() for k in s})
-        for axis, labels in space.compare.items()
+    claims: list[tuple[str, set[str]]] = [
+        ("[fixed]", set(space.fixed)),
+        ("[search]", set(space.search)),
+        *(
+            (f"[compare] {axis}", {name for settings in labels.values() for name in settings})
+            for axis, labels in space.compare.items()
+        ),
     ]
     for owner, names in claims:
-        for name in names:
+        for name in sorted(names):
             if other := owners.get(name):
                 raise UserError(
                     f"{name} is set in {other} and in {owner}; it can have one place only"

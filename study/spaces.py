@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from study.config import (
+from study.config import GROUPS, Flat, Scalar, TrialConfig, full_name
     GROUPS,
     Flat,
     Scalar,
@@ -117,7 +117,7 @@ class Arm:
 
 def complete(settings: Mapping[str, Any]) -> Flat:
     """The settings with the defaults of everything not set, for conditions to look at."""
-    named = {f"{k}.name" if k in GROUPS else k: v for k, v in settings.items()}
+    named = {full_name(k): v for k, v in settings.items()}
     defaults = {
         name: value
         for name, value in TrialConfig().flat().items()

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +73,7 @@ class Sweep:
         self.status = SweepStatus(list(self.progress.values()), workers)
         self._active: dict[str, _Active] = {}
 
-    def run(self) -> Iterator[SweepStatus]:
+    def run(self) -> Generator[SweepStatus, None, None]:
         """Sweeps to the end. Raises UserError before anything is written if it cannot begin.
 
         Leaving the iteration early, by Ctrl-C for instance, ends the workers, marks the arms'
@@ -110,19 +110,17 @@ class Sweep:
             "mlflow.note.content": experiment_note(self.space),
         }
         self._experiment = self.store.experiment(self.space.name, tags)
-        finished = self.store.study(self.space.name).runs
-        for run in finished:
-            arm = run.tags.get("arm")
-            if run.tags.get("role") in ("trial", "confirmation") and arm in self.progress:
-                self.progress[arm].add(Ended.of_run(run))
+        for earlier in self.store.study(self.space.name).runs:
+            of_arm = self.progress.get(earlier.tags.get("arm", ""))
+            if of_arm is not None and earlier.tags.get("role") in ("trial", "confirmation"):
+                of_arm.add(Ended.of_run(earlier))
         self._check_consistent()
         now = int(time.time() * 1000)
         self._run_ids = {}
         for slug, arm in self.arms.items():
-            run = self._arm_run(arm, now)
-            self._run_ids[slug] = self.store.write(self._experiment, run)
-            note = {"mlflow.note.content": arm_note(arm, self._experiment, self._run_ids[slug])}
-            self.store.update(self._run_ids[slug], tags=note)
+            run_id = self.store.write(self._experiment, self._arm_run(arm, now))
+            self.store.update(run_id, tags={"mlflow.note.content": arm_note(arm, run_id)})
+            self._run_ids[slug] = run_id
 
     def _check_consistent(self) -> None:
         spooled = {record.key for record in self.spool}
@@ -365,7 +363,7 @@ again on {space.confirmations} fresh seeds; only those read the test set.
 """
 
 
-def arm_note(arm: Arm, experiment_id: str, run_id: str) -> str:
+def arm_note(arm: Arm, run_id: str) -> str:
     labels = "\n".join(f"- **{axis}**: {label}" for axis, label in arm.labels.items())
     return f"""An arm of the comparison.
 

@@ -102,6 +102,8 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
     scores = evaluate(model, task, validation)
     best, best_step, best_parameters = scores, 0, deepcopy(model.state_dict())
     outcome: Outcome | None = "solved" if task.solved(scores) else None
+    if not math.isfinite(scores["loss"]):
+        outcome = "diverged"  # before the first update; as the first "best", NaN would stay
     step, clipped, training_seconds = 0, 0, 0.0
     stop = yield Evaluation(0, _named("validation", scores))
     loop = _updates(model, config)
