@@ -8,11 +8,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from study.config import GROUPS, Flat, Scalar, TrialConfig, full_name
-    GROUPS,
-    Flat,
-    Scalar,
-    TrialConfig,
-)
 
 
 class Searched(BaseModel):
