@@ -174,6 +174,8 @@ def _render(
         link=lambda run_id: f"{ui}/#/experiments/{results.experiment_id}/runs/{run_id}",
         experiment_link=f"{ui}/#/experiments/{results.experiment_id}",
         unfinished=int(summary["unfinished"].sum()),
+        planned=int(summary["planned"].sum()),
+        ended=int(summary["trials"].sum()),
     )
 
 

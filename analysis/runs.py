@@ -98,7 +98,7 @@ def read_study(store: Reader, name: str) -> Results:
     space = _space(store, parents, notices)
     task_axes = _task_axes(space)
     tasks: dict[str, Task] = {}
-    arms = [_arm_row(run, task_axes, tasks) for run in parents]
+    arms = [_arm_row(run, task_axes, tasks) for run in _in_order(parents, space)]
     by_run = {row["arm_run_id"]: row for row in arms}
     by_slug = {row["arm"]: row for row in arms}
     searched = space.get("search", {})
@@ -149,6 +149,22 @@ def _space(store: Reader, parents: Sequence["RunRecord"], notices: list[str]) ->
         "No arm has its search space (space.json); what was fixed and searched is unknown."
     )
     return {}
+
+
+def _in_order(parents: Sequence["RunRecord"], space: Mapping[str, Any]) -> "list[RunRecord]":
+    """As the space lists the labels, not by name or time."""
+    places = {
+        axis: {label: place for place, label in enumerate(labels)}
+        for axis, labels in space.get("compare", {}).items()
+    }
+
+    def place(run: "RunRecord") -> tuple[int, ...]:
+        return tuple(
+            known.get(run.tags.get(f"axis.{axis}", ""), len(known))
+            for axis, known in places.items()
+        )
+
+    return sorted(parents, key=place)
 
 
 def _task_axes(space: Mapping[str, Any]) -> set[str]:

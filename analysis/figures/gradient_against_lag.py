@@ -39,6 +39,7 @@ def gradient_against_lag(results: Results) -> Drawing:
             _panel(panel, part, looks, slopes, results.architectures)
             panel.set_title(style.plain(f"{task}, {when}", 34))
             panel.set_xlabel("lag, steps before the last")
+            style.whole_numbers(panel)
         _limit(axes[2 * row], flows[flows["task"] == task])
         axes[2 * row].set_ylabel("gradient norm,\nrelative to lag 0")
     states = [s for s in dict.fromkeys(flows["state"]) if s != "h"]

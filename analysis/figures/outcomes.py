@@ -51,6 +51,7 @@ def outcomes(results: Results) -> Drawing:
         panel.set_yticks(range(len(arms[task])), [style.plain(a, 24) for a in arms[task]])
         panel.set_ylim(len(arms[task]) - 0.45, -0.55)
         panel.tick_params(axis="y", length=0)
+        panel.tick_params(axis="x", labelbottom=True)
         panel.grid(visible=False, axis="y")
         style.whole_numbers(panel)
         panel.set_xlabel("trials")

@@ -11,15 +11,18 @@ from analysis import style
 from analysis.figures import FIGURES, Drawing, Missing
 from analysis.runs import Results, read_study
 
+TWO = {name: ARCHITECTURES[name] for name in ("tanh", "lstm")}
 ONE = {"lstm": ARCHITECTURES["lstm"]}
 ADDING = {"adding-50": ("adding", 50)}
 STUDIES = {
-    "whole": lambda: make(),
+    "whole": lambda: make(trials=10, architectures=TWO),
     "lengths": lambda: make(
         trials=4, tasks={f"adding-{T}": ("adding", T) for T in (50, 100, 200)}, confirmations=5
     ),
-    "unconfirmed": lambda: make(trials=3).without(role="confirmation"),
-    "untried": lambda: make(trials=3).without(role="confirmation").without(role="trial"),
+    "unconfirmed": lambda: make(trials=3, architectures=TWO).without(role="confirmation"),
+    "untried": lambda: (
+        make(trials=3, architectures=TWO).without(role="confirmation").without(role="trial")
+    ),
     "one trial": lambda: make(trials=1, confirmations=0, architectures=ONE, tasks=ADDING),
     "all diverged": lambda: make(
         trials=4, architectures={"wild": Kind(0, 0.2, diverges=9)}, tasks=ADDING
@@ -34,8 +37,8 @@ STUDIES = {
             for clip in ("norm", "value", "none", "$\\frac{x$")
         },
     ),
-    "without curves": lambda: replace(make(trials=3), points=[]),
-    "no space": lambda: replace(make(trials=3), texts={}),
+    "without curves": lambda: replace(make(trials=3, architectures=TWO), points=[]),
+    "no space": lambda: replace(make(trials=3, architectures=TWO), texts={}),
     "no arms": lambda: make(architectures={}),
     "tpe": lambda: make(trials=10, sampler="tpe", architectures=ONE, tasks=ADDING),
 }

@@ -1,6 +1,7 @@
 """The page from end to end: what it says is what the tables and the store say."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,6 +13,7 @@ from synthetic import ARCHITECTURES, Kind, MemoryStore, make
 
 from analysis import wording
 from analysis.columns import TABLES
+from analysis.figures import FIGURES
 from analysis.findings import findings
 from analysis.report import write_report
 from analysis.runs import read_study
@@ -53,10 +55,23 @@ def read(page: Path) -> _Page:
     return _Page(page.read_text(encoding="utf-8"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _coarse_pictures() -> Iterator[None]:
+    """What is tested here does not depend on the resolution; time does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analysis.report.DPI", 40)
+        yield
+
+
+def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Draw no other figures."""
+    monkeypatch.setattr("analysis.report.in_order", lambda: [FIGURES[name] for name in names])
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report") / "new" / "folder"
-    page = write_report(make(architectures=ARCHITECTURES, trials=10), "synthetic", out)
+    page = write_report(make(trials=10, tasks=ADDING), "synthetic", out)
     assert page == out / "index.html"
     return out
 
@@ -114,7 +129,9 @@ def test_every_drawn_run_is_in_the_sources(written: Path) -> None:
 
 
 STUDIES = {
-    "unconfirmed": lambda: make(trials=3, architectures=TWO).without(role="confirmation"),
+    "unconfirmed": lambda: make(trials=3, architectures=TWO, tasks=ADDING).without(
+        role="confirmation"
+    ),
     "no trials": lambda: (
         make(trials=3, architectures=TWO).without(role="confirmation").without(role="trial")
     ),
@@ -144,7 +161,8 @@ def test_incomplete_studies_are_reported_as_such(study: str, tmp_path: Path) -> 
     assert not re.search(r"\bnan\b", page.text)
 
 
-def test_a_running_trial_is_mentioned(tmp_path: Path) -> None:
+def test_a_running_trial_is_mentioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "outcomes")
     store = make(trials=2, architectures=TWO, tasks=ADDING)
     at = next(i for i, run in enumerate(store.record.runs) if run.tags["role"] == "trial")
     run = store.record.runs[at]
@@ -166,7 +184,10 @@ def test_names_from_the_store_are_escaped(tmp_path: Path) -> None:
     assert "49" not in re.findall(r"\{\{ 7\*7 \}\}|\b49\b(?= &)", read(page).text)
 
 
-def test_writing_again_replaces_what_no_longer_applies(tmp_path: Path) -> None:
+def test_writing_again_replaces_what_no_longer_applies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, "time_to_solve", "outcomes")
     store = make(trials=4, architectures=TWO, tasks=ADDING)
     write_report(store, "synthetic", tmp_path)
     assert (tmp_path / "figures" / "time_to_solve.png").exists()

@@ -87,6 +87,13 @@ def _first(store: MemoryStore, role: str) -> RunRecord:
     return next(run for run in store.record.runs if run.tags["role"] == role)
 
 
+def test_arms_come_in_the_order_of_the_space(store: MemoryStore, results: Results) -> None:
+    shuffled = store.record.runs[::-1]
+    found = read_study(replace(store, record=replace(store.record, runs=shuffled)), "synthetic")
+    assert list(found.arms["arm"]) == list(results.arms["arm"])
+    assert list(found.tasks) == ["adding-50", "digits"]
+
+
 def test_superseded_confirmations_and_earlier_attempts_are_left_out(store: MemoryStore) -> None:
     trial, confirmation = _first(store, "trial"), _first(store, "confirmation")
     again = replace(
