@@ -98,6 +98,8 @@ def sweep(
         done = sum(len(arm.trials) + len(arm.confirmations) for arm in run.progress.values())
         console.print(f"\nstopped; {done} finished runs are kept. Go on with: {again}")
         return INTERRUPTED
+    if not run.ran:
+        console.print("nothing left to run: everything planned is there")
     for warning in last.warnings if last else []:
         print(f"longlag: {warning}", file=sys.stderr)
     console.print(

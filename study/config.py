@@ -223,7 +223,8 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
         for parent in parents:
             section = section.setdefault(parent, {})
         if last in section:
-            raise UserError(f"{name} is set twice, as {name!r} and as {name + '.name'!r}")
+            group = name.removesuffix(".name")
+            raise UserError(f"{group} is set twice, as {group} and as {group}.name")
         section[last] = value
     for group in GROUPS:
         section = nested

@@ -72,6 +72,7 @@ class Sweep:
         }
         self.status = SweepStatus(list(self.progress.values()), workers)
         self._active: dict[str, _Active] = {}
+        self.ran = False  # whether there was anything left to run
 
     def run(self) -> Generator[SweepStatus, None, None]:
         """Sweeps to the end. Raises UserError before anything is written if it cannot begin.
@@ -94,6 +95,7 @@ class Sweep:
             complete = False
             try:
                 if self.status.left:
+                    self.ran = True
                     with LocalPool(min(self.status.workers, self.status.left)) as pool:
                         yield from self._loop(pool)
                 complete = not list(self.spool)

@@ -17,7 +17,8 @@ from getpass import getuser
 from pathlib import Path
 from typing import Any, Literal
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # both read when mlflow is imported
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow import MlflowClient
