@@ -1,5 +1,6 @@
 """Score of every trial against what was searched."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,7 @@ def search(results: Results) -> Drawing:
     for panel, (name, task) in zip(axes, cells, strict=True):
         part = trials[trials["task"] == task]
         _panel(panel, part, _values(part, name), looks)
-        if results.searched[name].get("log"):
-            panel.set_xscale("log")
-            style.logarithmic(panel.xaxis)
+        _range(panel, results.searched[name])
         panel.set_title(style.plain(task, 30))
         panel.set_xlabel(style.plain(name))
     for panel in axes:
@@ -63,6 +62,20 @@ def search(results: Results) -> Drawing:
 
 def _values(trials: pd.DataFrame, name: str) -> pd.Series:
     return trials[f"param.{name}"].map(number).astype(float)
+
+
+def _range(panel: Axes, spec: Mapping[str, Any]) -> None:
+    """The range that was searched, a little more than it, on the scale that it was searched on."""
+    low, high = number(spec.get("low")), number(spec.get("high"))
+    if spec.get("log"):
+        panel.set_xscale("log")
+        if 0 < low < high:
+            margin = (high / low) ** 0.04
+            panel.set_xlim(low / margin, high * margin)
+        style.logarithmic(panel.xaxis)
+    elif low < high:
+        margin = (high - low) * 0.04
+        panel.set_xlim(low - margin, high + margin)
 
 
 def _panel(
