@@ -32,7 +32,9 @@ def serve(folder: Path, port: int) -> int:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--default-artifact-root", str(folder.resolve() / FOLDER / "artifacts")]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    # Its job runner serves features for language models: ten idle processes, 2 GB together.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     try:
-        return subprocess.run(command, check=False).returncode
+        return subprocess.run(command, check=False, env=environment).returncode
     except KeyboardInterrupt:
         return 0
