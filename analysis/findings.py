@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.runs import Results, Task
+from analysis.runs import Results
 from analysis.statistics import Interval
+from analysis.tasks import Task
 from analysis.wording import counted, listing, share, short, span, steps_text, whole
 
 

@@ -4,13 +4,14 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
 from analysis import columns
 from analysis.columns import frame
+from analysis.tasks import Task, card_of, number, read_task
 
 if TYPE_CHECKING:
     from study.tracking import MetricPoint, RunRecord, StudyRecord
@@ -27,32 +28,6 @@ class Reader(Protocol):
     def histories(self, run_ids: Sequence[str], keys: Sequence[str]) -> "list[MetricPoint]": ...
 
     def artifact_text(self, run_id: str, path: str) -> str: ...
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a reader must know to judge a number on this task; None where the store does not say."""
-
-    key: str
-    title: str = ""
-    length: float | None = None
-    loss: str = "loss"
-    chance_loss: float | None = None
-    plateaus: Mapping[str, float] = field(default_factory=dict)
-    solved: str = ""
-    metric: str | None = None
-    chance_metric: float | None = None
-    solved_loss: float | None = None  # the criterion as a level of the loss, or of the metric
-    solved_metric: float | None = None
-
-    @property
-    def family(self) -> str:
-        return self.title or self.key
-
-    @property
-    def caption(self) -> str:
-        steps = f", {self.length:g} steps" if self.length is not None else ""
-        return f"{self.title}{steps}" if self.title else self.key
 
 
 @dataclass(frozen=True, eq=False)  # DataFrames have no single truth of being equal
@@ -179,12 +154,12 @@ def _task_axes(space: Mapping[str, Any]) -> set[str]:
 
 def _arm_row(run: "RunRecord", task_axes: set[str], tasks: dict[str, Task]) -> dict[str, Any]:
     axes = {k.removeprefix("axis."): v for k, v in run.tags.items() if k.startswith("axis.")}
-    card = _card(run)
+    card = card_of(run)
     task_labels = [label for axis, label in axes.items() if axis in task_axes]
     other = [label for axis, label in axes.items() if axis not in task_axes]
     name = str(card.get("name") or run.params.get("task.name") or "task")
     key = " · ".join(task_labels) or (f"{name}-{card['length']}" if "length" in card else name)
-    tasks.setdefault(key, _task(key, card, run.params))
+    tasks.setdefault(key, read_task(key, card, run.params))
     return {
         "arm": run.tags.get("arm", run.name),
         "task": key,
@@ -196,42 +171,6 @@ def _arm_row(run: "RunRecord", task_axes: set[str], tasks: dict[str, Task]) -> d
         "batch": number(run.params.get("train.batch")),
         "best_trial_key": run.tags.get("best_trial_key", ""),
     }
-
-
-def _card(run: "RunRecord") -> dict[str, Any]:
-    try:
-        card = json.loads(run.tags.get("task.card", "{}"))
-    except ValueError:
-        return {}
-    return card if isinstance(card, dict) else {}
-
-
-def _task(key: str, card: Mapping[str, Any], params: Mapping[str, str]) -> Task:
-    def known(value: Any) -> float | None:
-        found = number(value)
-        return None if math.isnan(found) else found
-
-    return Task(
-        key=key,
-        title=str(card.get("title") or ""),
-        length=known(card.get("length")),
-        loss=str(card.get("loss") or "loss"),
-        chance_loss=known(card.get("chance_loss")),
-        plateaus={str(k): float(v) for k, v in (card.get("plateaus") or {}).items()},
-        solved=str(card.get("solved") or ""),
-        metric=card.get("metric") or None,
-        chance_metric=known(card.get("chance_metric")),
-        solved_loss=known(params.get("task.solved_below")),
-        solved_metric=known(params.get("task.solved_at")),
-    )
-
-
-def number(text: Any) -> float:
-    """NaN for what is not a number, such as "none" and "searched"."""
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return math.nan
 
 
 def _run_row(

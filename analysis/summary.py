@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from analysis import columns
 from analysis.columns import frame
 from analysis.importance import importance
-from analysis.runs import Results, number
+from analysis.runs import Results
 from analysis.statistics import (
     half_life,
     iqm,
@@ -20,6 +20,7 @@ from analysis.statistics import (
     probability_of_improvement,
     wilson_interval,
 )
+from analysis.tasks import number
 from analysis.wording import short
 
 INTERVAL_FROM = 5  # runs; of fewer, a bootstrap interval pretends to know more than their range

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 
 from analysis import style
 from analysis.figures import Drawing, Missing, figure
-from analysis.runs import Results, Task
+from analysis.runs import Results
+from analysis.tasks import Task
 
 
 @figure("learning_curves", "Learning curves of the best configurations", order=10)

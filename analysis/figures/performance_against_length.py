@@ -4,8 +4,9 @@ import numpy as np
 
 from analysis import style
 from analysis.figures import Drawing, Missing, figure
-from analysis.runs import Results, Task
+from analysis.runs import Results
 from analysis.statistics import iqm, wilson_interval
+from analysis.tasks import Task
 
 
 @figure("performance_against_length", "Performance against length", order=20)

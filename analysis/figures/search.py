@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 
 from analysis import style
 from analysis.figures import Drawing, Missing, figure
-from analysis.runs import Results, number
+from analysis.runs import Results
+from analysis.tasks import number
 
 CEILING, DIVERGED = 1.25, 1.5  # where scores above the first, and diverged trials, are drawn
 ROWS = 3
