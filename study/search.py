@@ -27,17 +27,32 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 HALVINGS = 3  # rungs at 1/8, 1/4 and 1/2 of the budget, the better half goes on
 
 
+def open_searches(space: Space, path: Path) -> dict[str, "ArmSearch"]:
+    """One search an arm, by its slug, all in one journal. The caller must hold the study's lock.
+
+    Raises UserError, having written nothing, when the journal cannot be read or was begun with
+    another search space.
+    """
+    journal = Journal(path)
+    for attributes in journal.studies.values():
+        if "space" in attributes:
+            _check_same_space(space, json.loads(attributes["space"]))
+            break
+    return {arm.slug: ArmSearch(space, arm, journal) for arm in space.arms()}
+
+
 class Journal:
-    """The file that holds every arm's trials. The caller must hold the study's lock."""
+    """The file that holds every arm's trials. ``studies`` are there already: name -> attributes."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        _repair(path)
         try:
+            _repair(path)
             self.storage = JournalStorage(JournalFileBackend(str(path)))
-        except Exception as error:
+            summaries = optuna.get_all_study_summaries(self.storage, include_best_trial=False)
+        except Exception as error:  # whatever a damaged file makes of Optuna's reader
             raise UserError(f"cannot read the journal {path}: {error}") from None
+        self.studies = {summary.study_name: summary.user_attrs for summary in summaries}
 
 
 def _repair(path: Path) -> None:
@@ -46,9 +61,13 @@ def _repair(path: Path) -> None:
         stale.unlink(missing_ok=True)
     if path.exists():
         content = path.read_bytes()
-        if content and not content.endswith(b"\n"):
+        whole, _, half = content.rpartition(b"\n")
+        if whole:
+            # Optuna passes over a last line that is no JSON, and fails at the next write.
+            json.loads(whole.rpartition(b"\n")[2])
+        if half:
             with path.open("r+b") as file:
-                file.truncate(content.rfind(b"\n") + 1)
+                file.truncate(len(content) - len(half))
 
 
 class ArmSearch:
@@ -56,30 +75,22 @@ class ArmSearch:
 
     def __init__(self, space: Space, arm: Arm, journal: Journal) -> None:
         self.space, self.arm = space, arm
-        self._study = optuna.create_study(
-            study_name=f"{space.name}/{arm.slug}",
+        name = f"{space.name}/{arm.slug}"
+        # Optuna's own load_if_exists would write a line into the journal at every start.
+        open_study = optuna.load_study if name in journal.studies else optuna.create_study
+        self._study = open_study(
+            study_name=name,
             storage=journal.storage,
-            direction="minimize",
             sampler=RandomSampler(0),
             pruner=_pruner(space, arm),
-            load_if_exists=True,
         )
-        self._remember_space()
-        if space.sampler == "grid" and not self._study.get_trials(deepcopy=False):
-            for settings in space.grid(arm):
+        if "space" not in journal.studies.get(name, {}):
+            self._study.set_user_attr("space", json.dumps(_identity(space)))
+        if space.sampler == "grid":
+            # From where a kill while they were being laid out may have left them.
+            queued = len(self._study.get_trials(deepcopy=False))
+            for settings in space.grid(arm)[queued:]:
                 self._study.enqueue_trial(_as_parameters(settings))
-
-    def _remember_space(self) -> None:
-        now = _identity(self.space)
-        before = self._study.user_attrs.get("space")
-        if before is None:
-            self._study.set_user_attr("space", json.dumps(now))
-        elif differences := _differences(json.loads(before), now):
-            raise UserError(
-                f"study {self.space.name!r} was begun with another search space: "
-                f"{'; '.join(differences)}. Put the old values back, or sweep under a new name "
-                "(--as NAME); more trials or confirmations are no change"
-            )
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -97,12 +108,8 @@ class ArmSearch:
         return [Trial(self._study, t._trial_id) for t in running]
 
     def ask(self) -> Trial:
-        """The next trial. Trial k of every arm draws from the same stream.
-
-        Seeding each trial anew makes the draws independent of how often the sweep was resumed, and
-        common to the arms, so that no arm is luckier with its random search than another.
-        """
-        self._study.sampler = _sampler(self.space, number=len(self.trials))
+        """The next trial."""
+        self._study.sampler = _sampler(self.space, len(self.trials))
         return self._study.ask()
 
     def configure(self, trial: Trial) -> Flat:
@@ -123,7 +130,14 @@ class ArmSearch:
         return settings
 
     def _suggest(self, trial: Trial, name: str) -> Any:
+        """A value for one parameter.
+
+        Random search draws it from a stream of its own for this trial and parameter: the same
+        however often the sweep was resumed, and in every arm, so that no arm is luckier with its
+        random search than another.
+        """
         searched = self.space.search[name]
+        self._study.sampler = _sampler(self.space, trial.number, name)
         if searched.values is not None:
             # As JSON text, because to Optuna's choices true and 1 are the same.
             return trial.suggest_categorical(name, [json.dumps(v) for v in searched.values])
@@ -162,8 +176,8 @@ def confirmation_seed(space: Space, index: int) -> int:
     return derive(space.seed, "confirmation", index)
 
 
-def _sampler(space: Space, number: int) -> BaseSampler:
-    seed = derive(space.seed, "sampler", number)
+def _sampler(space: Space, *path: object) -> BaseSampler:
+    seed = derive(space.seed, "sampler", *path)
     if space.sampler == "tpe":
         return TPESampler(
             n_startup_trials=10, multivariate=True, group=True, constant_liar=True, seed=seed
@@ -191,6 +205,15 @@ def _identity(space: Space) -> dict[str, Any]:
     """What must not change while a study goes on; more trials and other words may."""
     free = ("trials", "confirmations", "question", "notes")
     return {key: value for key, value in space.described().items() if key not in free}
+
+
+def _check_same_space(space: Space, before: dict[str, Any]) -> None:
+    if differences := _differences(before, _identity(space)):
+        raise UserError(
+            f"study {space.name!r} was begun with another search space: "
+            f"{'; '.join(differences)}. Put the old values back, or sweep under a new name "
+            "(--as NAME); more trials or confirmations are no change"
+        )
 
 
 def _differences(before: Any, now: Any, path: str = "") -> list[str]:

@@ -1,6 +1,8 @@
 """A search space's TOML file, read and validated down to every arm's configurations."""
 
+import itertools
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ from study.spaces import Arm, Searched, Space, complete
 PACKAGED = Path(__file__).resolve().parent.parent / "search_spaces"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LABEL = re.compile(r"[A-Za-z0-9+._-]{1,64}")
+MOST_ARMS = 1_000
+MOST_TRIALS = 10_000  # of a grid, an arm
 _RESERVED = "train"  # the experiment of `longlag train`
 
 
@@ -34,7 +38,7 @@ def find(name_or_path: str) -> Path:
 
     Raises UserError.
     """
-    if name_or_path.endswith(".toml") or (Path(name_or_path).is_file()):
+    if name_or_path.endswith(".toml") or _is_file(name_or_path):
         path = Path(name_or_path)
         if not path.is_file():
             raise UserError(f"no such file: {path}")
@@ -44,6 +48,13 @@ def find(name_or_path: str) -> Path:
     if name_or_path not in known:
         raise unknown("search space", name_or_path, known)
     return known[name_or_path]
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # longer than any file name can be
+        return False
 
 
 def available() -> dict[str, Path]:
@@ -201,6 +212,8 @@ def _read_searched(name: str, value: Any) -> Searched:
         raise UserError(f'{where}: when must be a table, such as {{ model.cell = "lstm" }}')
     for condition in when:
         check_name(condition, f"{where}: when")
+    if isinstance(given.get("values"), list):
+        given["values"] = tuple(given["values"])
     given["when"] = {
         full_name(k): tuple(v) if isinstance(v, list) else (v,) for k, v in when.items()
     }
@@ -232,6 +245,8 @@ def _check_searched(name: str, searched: Searched, where: str) -> None:
         raise UserError(f"{where} needs low and high, or values")
     if kind not in (int, float):
         raise UserError(f"{where} is not a number; give values = [...]")
+    if max(abs(searched.low), abs(searched.high)) > sys.float_info.max:
+        raise UserError(f"{where}: a bound is larger than any number of a computer")
     if searched.low >= searched.high:
         raise UserError(f"{where}: low must be below high (got {searched.low} and {searched.high})")
     if searched.log and searched.low <= 0:
@@ -259,6 +274,8 @@ def _check(space: Space) -> None:
                     f"{name} is set in {other} and in {owner}; it can have one place only"
                 )
             owners[name] = owner
+    if space.arm_count > MOST_ARMS:
+        raise UserError(f"[compare] makes {space.arm_count} arms; at most {MOST_ARMS} can be swept")
     used: set[str] = set()
     for arm in space.arms():
         used |= _check_arm(space, arm)
@@ -269,7 +286,11 @@ def _check(space: Space) -> None:
 
 
 def _check_arm(space: Space, arm: Arm) -> set[str]:
-    """Build the configuration at each searched value in turn; returns the parameters that were active."""
+    """Build the configuration at every pair of searched values; returns the parameters that were active.
+
+    Pairs, because what makes a configuration invalid lies between two parameters at most: a cell and
+    an initializer, an optimizer and its momentum.
+    """
 
     def configuration(pinned: Mapping[str, Scalar]) -> Flat:
         settings = dict(arm.settings)
@@ -279,8 +300,10 @@ def _check_arm(space: Space, arm: Arm) -> set[str]:
         return settings
 
     used: set[str] = set()
-    trials = [{}, *({name: v} for name, s in space.search.items() for v in s.extremes())]
-    for pinned in trials:
+    single = [{name: v} for name, s in space.search.items() for v in s.extremes()]
+    corners = [{name: v} for name, s in space.search.items() for v in _corners(s)]
+    pairs = (a | b for a, b in itertools.combinations(corners, 2) if a.keys() != b.keys())
+    for pinned in itertools.chain([{}], single, pairs):
         settings = configuration(pinned)
         used |= settings.keys() & space.search.keys()
         try:
@@ -291,11 +314,21 @@ def _check_arm(space: Space, arm: Arm) -> set[str]:
     return used
 
 
+def _corners(searched: Searched) -> list[Scalar]:
+    """Every name among the values, but of numbers the least and the greatest: bounds are intervals."""
+    values = searched.extremes()
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    rest: list[Scalar] = [v for v in values if v not in numbers]
+    return rest + ([min(numbers), max(numbers)] if numbers else [])
+
+
 def _check_grid(space: Space) -> None:
     for name, searched in space.search.items():
         if searched.values is None:
             raise UserError(f'[search] {name}: sampler "grid" needs values = [...], not a range')
-    sizes = {arm.slug: len(space.grid(arm)) for arm in space.arms()}
+    sizes = {arm.slug: len(space.grid(arm, MOST_TRIALS + 1)) for arm in space.arms()}
+    if max(sizes.values()) > MOST_TRIALS:
+        raise UserError(f"the grid has more than {MOST_TRIALS} trials an arm; search fewer values")
     if len(set(sizes.values())) > 1:
         listing = ", ".join(f"{slug} {size}" for slug, size in sizes.items())
         raise UserError(

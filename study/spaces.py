@@ -1,6 +1,7 @@
 """A study's search space: which arms are compared, and what is searched in each."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +17,7 @@ class Searched(BaseModel):
     ``when`` restricts it to configurations where each named parameter has one of the values.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     low: int | float | None = None
     high: int | float | None = None
@@ -42,7 +43,7 @@ class Searched(BaseModel):
 class Space(BaseModel):
     """A named comparison. ``compare``: axis -> label -> settings; every arm gets ``trials`` trials."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
     question: str = ""
@@ -55,6 +56,10 @@ class Space(BaseModel):
     fixed: dict[str, Scalar] = Field(default_factory=dict)
     compare: dict[str, dict[str, Flat]] = Field(default_factory=dict)
     search: dict[str, Searched] = Field(default_factory=dict)
+
+    @property
+    def arm_count(self) -> int:
+        return math.prod(len(labels) for labels in self.compare.values())
 
     def arms(self) -> list["Arm"]:
         """Every combination of the compared axes' labels, the last axis turning fastest."""
@@ -73,8 +78,11 @@ class Space(BaseModel):
             for labels in combinations
         ]
 
-    def grid(self, arm: "Arm") -> list[Flat]:
-        """Every combination of the searched values that are active together, for sampler "grid"."""
+    def grid(self, arm: "Arm", most: int | None = None) -> list[Flat]:
+        """Every combination of the searched values that are active together, for sampler "grid".
+
+        No more than ``most`` of them are made.
+        """
 
         def grow(chosen: Flat, rest: list[str]) -> Iterator[Flat]:
             if not rest:
@@ -87,7 +95,7 @@ class Space(BaseModel):
             for value in self.search[name].values or ():
                 yield from grow(chosen | {name: value}, others)
 
-        return list(grow({}, list(self.search)))
+        return list(itertools.islice(grow({}, list(self.search)), most))
 
     def described(self) -> dict[str, Any]:
         """As JSON can hold it; what a resumed sweep is compared with."""

@@ -20,7 +20,7 @@ from study.arm_progress import ArmProgress, Ended
 from study.config import Flat, TrialConfig
 from study.errors import UserError
 from study.execution import Died, Job, LocalPool, Message
-from study.search import ArmSearch, Journal, Trial, confirmation_seed
+from study.search import Trial, confirmation_seed, open_searches
 from study.spaces import Arm, Space, planned_trials
 from study.spool import Spool
 from study.tracking import FOLDER, RunToWrite, Store
@@ -82,10 +82,8 @@ class Sweep:
         """
         check_folder(self._root)
         with _locked(self._root / "optuna" / f"{self.space.name}.lock", self.space.name):
-            journal = Journal(self._root / "optuna" / f"{self.space.name}.journal")
-            self.searches = {
-                slug: ArmSearch(self.space, arm, journal) for slug, arm in self.arms.items()
-            }
+            journal = self._root / "optuna" / f"{self.space.name}.journal"
+            self.searches = open_searches(self.space, journal)
             self.store = Store.open(self.folder, create=True)
             self.spool = Spool(self._root / "spool" / self.space.name)
             self._open_runs()

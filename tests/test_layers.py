@@ -27,7 +27,7 @@ LAYERS = [
     ["spaces", "tracking"],
     ["space_file", "trial_record", "worker"],
     ["arm_progress", "search", "spool", "execution", "server"],
-    ["sweep"],
+    ["sweep", "views"],
     ["single", "display", "descriptions"],
     ["cli"],
     ["__main__"],
