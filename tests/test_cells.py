@@ -118,9 +118,9 @@ def test_every_cell_hears_its_input_and_every_parameter_has_a_gradient(name):
         assert (tensor.grad != 0).any(), parameter
 
 
-@pytest.mark.parametrize("name", CELLS)
-def test_tanh_cells_are_bounded(name):
-    """|h| <= 1 for tanh: a mean of, or a gate on, values in [-1, 1]."""
+@pytest.mark.parametrize("name", ["elman", "lstm", "gru", "gru-torch"])
+def test_these_cells_are_bounded_with_tanh(name):
+    """|h| <= 1: a mean of, or a gate on, values in [-1, 1]."""
     g = torch.Generator().manual_seed(2)
     layer = Layer(name, 2, 4, generator=g)
     with torch.no_grad():

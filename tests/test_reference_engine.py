@@ -230,7 +230,13 @@ def test_lstm_backward_equals_the_delta_equations():
 def textbook_step(cell: Cell, phi, parameters: dict[str, Tensor], x: Tensor, state: dict) -> dict:
     """One step of one sequence by reading the equations as Python: no parser, no sympy."""
     names = {"x": x, "phi": phi, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
-    names |= {"relu": torch.relu, "exp": torch.exp, "log": torch.log, **state}
+    names |= {
+        "step": lambda a: (a > 0).to(a),
+        "relu": torch.relu,
+        "exp": torch.exp,
+        "log": torch.log,
+        **state,
+    }
     for name, p in parameters.items():
         names[name] = p if p.dim() == 1 else (lambda value, p=p: p @ value)
     for line in filter(None, map(str.strip, cell.equations.splitlines())):
@@ -471,7 +477,6 @@ def test_recorder_equals_finite_differences_of_a_second_half(name, t):
     (outputs * weights).sum().backward()
     rights = [line.partition("=")[2] for line in layer.cell.equations.splitlines()]
     final = [s for s in layer.cell.states if not any(f"{s}'" in r for r in rights)]
-    assert layer.cell.output in final
     with torch.no_grad():
         _, between = layer(x[: t + 1], start)
         rest, weights = x[t + 1 :], weights[t + 1 :]
@@ -486,6 +491,8 @@ def test_recorder_equals_finite_differences_of_a_second_half(name, t):
                 torch.testing.assert_close(recorder[s][t, :, unit], numeric, rtol=0, atol=1e-8)
                 assert numeric.abs().max() > 1e-4
     assert (recorder[layer.cell.output][t + 1 :] != 0).any()
+    if not final:
+        pytest.skip(f"every state of {name} is read with a prime")
 
 
 @pytest.mark.parametrize("name", EVERY_CELL)
