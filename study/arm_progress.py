@@ -65,6 +65,10 @@ class ArmProgress:
         return [e for e in self._ended.values() if e.role == "trial"]
 
     @property
+    def numbers(self) -> set[int]:
+        return {e.number for e in self.trials}
+
+    @property
     def confirmations(self) -> list[Ended]:
         """Those of the best trial; a better trial makes earlier ones count no more."""
         best = self.best

@@ -23,7 +23,7 @@ from study.config import (
 )
 from study.errors import UserError, unknown
 from study.registry import describe_problem
-from study.spaces import Arm, Searched, Space, complete
+from study.spaces import Arm, Searched, Space
 
 PACKAGED = Path(__file__).resolve().parent.parent / "search_spaces"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -291,20 +291,12 @@ def _check_arm(space: Space, arm: Arm) -> set[str]:
     Pairs, because what makes a configuration invalid lies between two parameters at most: a cell and
     an initializer, an optimizer and its momentum.
     """
-
-    def configuration(pinned: Mapping[str, Scalar]) -> Flat:
-        settings = dict(arm.settings)
-        for name, searched in space.search.items():
-            if searched.active(complete(settings)):
-                settings[name] = pinned.get(name, searched.extremes()[0])
-        return settings
-
     used: set[str] = set()
     single = [{name: v} for name, s in space.search.items() for v in s.extremes()]
     corners = [{name: v} for name, s in space.search.items() for v in _corners(s)]
     pairs = (a | b for a, b in itertools.combinations(corners, 2) if a.keys() != b.keys())
     for pinned in itertools.chain([{}], single, pairs):
-        settings = configuration(pinned)
+        settings = space.example(arm, pinned)
         used |= settings.keys() & space.search.keys()
         try:
             TrialConfig.from_flat(settings)

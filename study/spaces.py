@@ -78,6 +78,14 @@ class Space(BaseModel):
             for labels in combinations
         ]
 
+    def example(self, arm: "Arm", pinned: Mapping[str, Scalar] | None = None) -> Flat:
+        """One of an arm's configurations: pinned values, else each active parameter's first one."""
+        settings = dict(arm.settings)
+        for name, searched in self.search.items():
+            if searched.active(complete(settings)):
+                settings[name] = (pinned or {}).get(name, searched.extremes()[0])
+        return settings
+
     def grid(self, arm: "Arm", most: int | None = None) -> list[Flat]:
         """Every combination of the searched values that are active together, for sampler "grid".
 

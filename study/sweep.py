@@ -81,10 +81,10 @@ class Sweep:
         runs KILLED and loses nothing that is finished.
         """
         check_folder(self._root)
+        self.store = Store.open(self.folder, create=True)
         with _locked(self._root / "optuna" / f"{self.space.name}.lock", self.space.name):
             journal = self._root / "optuna" / f"{self.space.name}.journal"
             self.searches = open_searches(self.space, journal)
-            self.store = Store.open(self.folder, create=True)
             self.spool = Spool(self._root / "spool" / self.space.name)
             self._open_runs()
             for record in self.spool:
@@ -133,6 +133,12 @@ class Sweep:
                     f"finished trials, the MLflow store {filed}; put the store back, or sweep "
                     "under a new name (--as NAME)"
                 )
+            if self.progress[slug].numbers - {t.number for t in search.trials}:
+                raise UserError(
+                    f"{search.arm.title}: the MLflow store has trials that the journal in "
+                    f"{self._root / 'optuna'} has not; put the journal back, or sweep under a "
+                    "new name (--as NAME)"
+                )
 
     def _arm_run(self, arm: Arm, now_ms: int) -> RunToWrite:
         template = self._template(arm)
@@ -160,13 +166,17 @@ class Sweep:
         )
 
     def _template(self, arm: Arm) -> TrialConfig:
-        return TrialConfig.from_flat(arm.settings)
+        return TrialConfig.from_flat(self.space.example(arm))
 
     # The loop
 
     def _loop(self, pool: LocalPool) -> Iterator[SweepStatus]:
+        # A trial that ended but waits in the spool is unfinished for Optuna only.
         resumed = deque(
-            (slug, trial) for slug, search in self.searches.items() for trial in search.unfinished()
+            (slug, trial)
+            for slug, search in self.searches.items()
+            for trial in search.unfinished()
+            if trial.number not in self.progress[slug].numbers
         )
         while True:
             while pool.free and (active := self._next(resumed)) is not None:

@@ -269,13 +269,14 @@ class Store:
 
 
 def _prepare(root: Path, database: Path) -> None:
-    (root / "artifacts").mkdir(parents=True, exist_ok=True)
+    root.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(database)
     try:
         # Write-ahead logging lets the UI read while a sweep writes; it stays set in the file.
         connection.execute("PRAGMA journal_mode=WAL")
     finally:
         connection.close()
+    (root / "artifacts").mkdir(exist_ok=True)
 
 
 def _record(run: Run) -> RunRecord:

@@ -431,4 +431,4 @@ def test_whatever_a_file_holds_it_is_a_space_or_a_user_error(tables: dict[str, A
         assert "\n" not in str(error)  # noqa: PT017
     else:
         for arm in space.arms():
-            TrialConfig.from_flat({k: v for k, v in arm.settings.items() if k not in space.search})
+            TrialConfig.from_flat(space.example(arm))
