@@ -138,7 +138,6 @@ def report(
 ) -> int:
     """Write a study's comparison: one HTML page, its figures and its tables."""
     from analysis.report import write_report
-
     from study.tracking import Store
 
     store = Store.open()

@@ -13,6 +13,36 @@ import sympy
 import torch
 from torch import Tensor
 
+# sympy's own tanh, exp and log rewrite what they are given, for nested ones in exponential time, and
+# turn numbers into symbols such as E. These stay as written.
+
+
+class tanh(sympy.Function):
+    """(e^a - e^-a)/(e^a + e^-a)."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return 1 - tanh(self.args[0]) ** 2
+
+
+class exp(sympy.Function):
+    """e^a."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return exp(self.args[0])
+
+
+class log(sympy.Function):
+    """Natural logarithm."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return 1 / self.args[0]
+
 
 class sigmoid(sympy.Function):
     """σ(a) = 1/(1+e^-a)."""
@@ -60,11 +90,11 @@ def _step(a: Tensor) -> Tensor:
 FUNCTIONS: dict[str, Elementary] = {
     entry.name: entry
     for entry in (
-        Elementary("tanh", sympy.tanh, torch.tanh, r"\tanh"),
+        Elementary("tanh", tanh, torch.tanh, r"\tanh"),
         Elementary("sigmoid", sigmoid, torch.sigmoid, r"\sigma"),
         Elementary("relu", relu, torch.relu, r"\operatorname{relu}"),
         Elementary("step", step, _step, r"\operatorname{step}"),
-        Elementary("exp", sympy.exp, torch.exp, r"\exp"),
-        Elementary("log", sympy.log, torch.log, r"\log"),
+        Elementary("exp", exp, torch.exp, r"\exp"),
+        Elementary("log", log, torch.log, r"\log"),
     )
 }

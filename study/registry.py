@@ -87,7 +87,10 @@ class Choices(Registry[type[C]], Generic[C]):
         Raises UserError for an unknown name or parameter and for a value out of bounds.
         """
         if isinstance(given, Choice):
-            return given  # type: ignore[return-value]
+            for cls in self._things.values():
+                if isinstance(given, cls):
+                    return given
+            raise unknown(self.noun, given.name, self)
         if not isinstance(given, str | Mapping):
             raise UserError(f"{self.noun} must be a name, or a table with a name (got {given!r})")
         settings = {"name": given} if isinstance(given, str) else dict(given)

@@ -138,7 +138,6 @@ def test_a_forget_gate_without_its_bias_is_none():
     assert GRU.replace(r="1").forget_gate == "z"
 
 
-@pytest.mark.xfail(strict=True, reason="`right or …` takes 0 and '' for no edit")
 @pytest.mark.parametrize("right", [0, ""])
 def test_replacing_by_zero_or_by_nothing_is_not_ignored(right):
     """NFG's opposite, f = 0, is the LSTM without memory; an empty text is a mistake."""
@@ -149,13 +148,11 @@ def test_replacing_by_zero_or_by_nothing_is_not_ignored(right):
     assert "U_f" not in edited.parameters
 
 
-@pytest.mark.xfail(strict=True, reason="a line break in a right-hand side adds an equation")
 def test_a_right_hand_side_is_one_line():
     with pytest.raises(UserError):
         LSTM.replace(f="1\nextra = 2")
 
 
-@pytest.mark.xfail(strict=True, reason="b_f is looked for as text, and found in b_fast")
 def test_the_forget_gate_is_dropped_though_a_longer_name_begins_like_its_bias():
     cell = Cell(
         name="fast",
@@ -167,7 +164,6 @@ def test_the_forget_gate_is_dropped_though_a_longer_name_begins_like_its_bias():
     assert cell.replace(f="1").forget_gate is None
 
 
-@pytest.mark.xfail(strict=True, reason="AssertionError: targets are looked for as text")
 @pytest.mark.parametrize("target", ["(z)", "ｚ"])
 def test_replace_works_on_all_that_is_read(target):
     cell = Cell(name="odd", state="h", equations=f"{target} = W x\nh' = z", source="test")

@@ -271,7 +271,6 @@ def test_mistakes_are_one_line(registry, given, said):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="any Choice instance passes build(), whatever its registry")
 @pytest.mark.parametrize(
     "choices", [{"recurrent": Zeros()}, {"inputs": Identity()}, {"biases": Identity()}]
 )

@@ -229,7 +229,6 @@ def test_wrong_states(state, said):
     assert said in told(lambda: Layer("lstm", 2, 3)(torch.zeros(4, 1, 2), given))
 
 
-@pytest.mark.xfail(strict=True, reason="TypeError from a comparison or from torch.rand")
 @pytest.mark.parametrize("size", [3.5, "3", None, math.inf])
 def test_sizes_that_are_no_whole_numbers(size):
     told(lambda: Layer("lstm", 2, size))

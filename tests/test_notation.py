@@ -122,7 +122,6 @@ def test_a_function_of_one_argument():
             function_of("a", bad)
 
 
-@pytest.mark.xfail(strict=True, reason="the input x is taken for a known value")
 def test_a_function_of_one_argument_knows_no_input():
     with pytest.raises(EquationError):
         function_of("a", "a + x")
@@ -254,26 +253,20 @@ def test_very_long_text_is_refused_at_once(right):
         refusal(f"h' = {right}")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="RecursionError: depths that ast reads and the reader cannot"
-)
 def test_a_sum_of_900_terms_is_refused_or_read():
     with contextlib.suppress(EquationError):
         cell("h' = " + " + ".join(["h"] * 900)).latex()
 
 
-@pytest.mark.xfail(strict=True, reason="only one power is bounded, not a tower of them")
 def test_a_tower_of_powers_in_brackets_is_refused():
     refusal("h' = " + "(" * 7 + "2" + "**8)" * 7)  # 2^(8^7), 2 million bits
 
 
-@pytest.mark.xfail(strict=True, reason="sympy's own tanh takes exponential time when nested")
 def test_nested_tanh_is_read_at_once():
     with seconds(1):
         cell("h' = " + "tanh(" * 12 + "h" + ")" * 12)
 
 
-@pytest.mark.xfail(strict=True, reason="sympy evaluates constants to zoo, nan, oo, I")
 @pytest.mark.parametrize(
     "right", ["h/0", "0/0", "log(0)*h", "log(-1)*h", "1e999*h", "1e999*h - 1e999*h", "h/(h - h)"]
 )
@@ -281,7 +274,6 @@ def test_a_constant_that_is_no_finite_real_number_is_refused(right):
     refusal(f"h' = {right}")
 
 
-@pytest.mark.xfail(strict=True, reason="accepted; TypeError in the engine")
 @pytest.mark.parametrize("right", ["U (2)", "U (0*x)", "U (h - h)"])
 def test_a_matrix_applied_to_a_number_is_refused(right):
     refusal(f"h' = W x + {right}")
@@ -330,7 +322,7 @@ def test_any_unicode_is_read_or_refused_in_one_line(text):
         ("h' = W", "h", "applied to nothing"),
         ("h' = W x + U*h", "h", "applied to nothing"),
         ("h' = U tanh(h)", "h", "in brackets"),
-        ("h' = tanh", "h", "no value named 'tanh'"),
+        ("h' = tanh", "h", "tanh needs its argument"),
         ("h' = b(h)", "h", "no function named 'b'"),
         ("hʹ = W x", "h", "write a new state as c'"),
         ("phi = h\nh' = phi", "h", "means something else"),
@@ -349,19 +341,15 @@ def test_states_that_are_none(state):
     refusal("h' = W_a x", state)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the message repeats the whole text, up to 10,000 characters"
-)
 def test_messages_are_short_enough_to_read():
     assert len(refusal("h' = " + "h +" * 2000)) < 300
 
 
 def test_a_forget_gate_needs_its_bias():
-    with pytest.raises(EquationError, match="b_q"):
+    with pytest.raises(EquationError, match="no gate 'q'"):
         cell("h' = W x", forget_gate="q")
 
 
-@pytest.mark.xfail(strict=True, reason="only the bias is looked at, not the gate")
 def test_a_forget_gate_needs_its_equation():
     with pytest.raises(EquationError):
         cell("h' = W x + b_q", forget_gate="q")
