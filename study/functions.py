@@ -74,12 +74,19 @@ class step(sympy.Function):
 
 @dataclass(frozen=True)
 class Elementary:
-    """One function: its symbol in sympy, what torch computes, and how it is typeset."""
+    """One function: its symbol in sympy, what torch computes, and how it is typeset.
+
+    ``c`` names the same function in ``engines/vector.h``. Where torch's derivative is more than a
+    factor (a dead relu passes on nothing, not 0·∞), ``c_pullback`` names one there that takes the
+    function's value and the gradient with respect to it.
+    """
 
     name: str
     symbol: Any
     evaluate: Callable[[Tensor], Tensor]
     latex: str
+    c: str
+    c_pullback: str | None = None
 
 
 def _step(a: Tensor) -> Tensor:
@@ -90,11 +97,11 @@ def _step(a: Tensor) -> Tensor:
 FUNCTIONS: dict[str, Elementary] = {
     entry.name: entry
     for entry in (
-        Elementary("tanh", tanh, torch.tanh, r"\tanh"),
-        Elementary("sigmoid", sigmoid, torch.sigmoid, r"\sigma"),
-        Elementary("relu", relu, torch.relu, r"\operatorname{relu}"),
-        Elementary("step", step, _step, r"\operatorname{step}"),
-        Elementary("exp", exp, torch.exp, r"\exp"),
-        Elementary("log", log, torch.log, r"\log"),
+        Elementary("tanh", tanh, torch.tanh, r"\tanh", "tanh_"),
+        Elementary("sigmoid", sigmoid, torch.sigmoid, r"\sigma", "sigmoid_"),
+        Elementary("relu", relu, torch.relu, r"\operatorname{relu}", "relu_", "relu_pullback"),
+        Elementary("step", step, _step, r"\operatorname{step}", "step_"),
+        Elementary("exp", exp, torch.exp, r"\exp", "exp_"),
+        Elementary("log", log, torch.log, r"\log", "log_"),
     )
 }

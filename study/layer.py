@@ -6,10 +6,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from study.cells import CELLS
-from study.engines import reference
 from study.engines.recording import StateGradients
+from study.engines.select import ENGINES, run
 from study.equations import Cell
-from study.errors import UserError
+from study.errors import UserError, unknown
 from study.initializers import (
     BIASES,
     INPUT_WEIGHTS,
@@ -32,8 +32,8 @@ class Layer(nn.Module):
 
     ``recurrent``, ``inputs`` and ``biases`` choose the initializers by name or as made ones; all
     draws come from ``generator`` (torch's global one when None). Peepholes start as the biases of
-    torch do, uniform in 1/√H. Raises UserError for unknown names and for an initializer that does
-    not suit the cell.
+    torch do, uniform in 1/√H. ``engine`` is "auto", "native" or "reference". Raises UserError for
+    unknown names and for an initializer that does not suit the cell.
     """
 
     def __init__(
@@ -49,8 +49,12 @@ class Layer(nn.Module):
         generator: Generator | None = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
+        engine: str = "auto",
     ) -> None:
         super().__init__()
+        if engine not in ENGINES:
+            raise unknown("engine", engine, ENGINES)
+        self.engine = engine
         for what, size in (("input_size", input_size), ("hidden_size", hidden_size)):
             if size < 1:
                 raise UserError(f"{what} must be at least 1 (got {size})")
@@ -83,11 +87,13 @@ class Layer(nn.Module):
         state: Mapping[str, Tensor] | None = None,
         *,
         recorder: StateGradients | None = None,
+        lengths: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """x (T,B,I), state by name (B,H) or None for zeros -> outputs (T,B,H), the last state.
 
-        With a ``recorder``, the backward pass leaves ∂L/∂s_t of every state there. Raises
-        UserError when a shape or a state's name is wrong.
+        With a ``recorder``, the backward pass leaves ∂L/∂s_t of every state there. Beyond its entry
+        of ``lengths`` (B,) a sequence's outputs are zero and its state is held. Raises UserError
+        when a shape or a state's name is wrong.
         """
         if x.dim() != 3 or x.shape[-1] != self.input_size or x.shape[0] < 1:
             raise UserError(
@@ -95,7 +101,7 @@ class Layer(nn.Module):
             )
         start = self.initial_state(x) if state is None else self._checked(state, x)
         parameters = dict(self.named_parameters())
-        return reference.run(self.cell, self.phi, parameters, x, start, recorder)
+        return run(self.cell, self.phi, parameters, x, start, recorder, lengths, self.engine)
 
     def initial_state(self, x: Tensor) -> dict[str, Tensor]:
         """Zeros (B,H) for every state."""

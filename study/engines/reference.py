@@ -24,11 +24,13 @@ def run(
     x: Tensor,
     state: Mapping[str, Tensor],
     recorder: StateGradients | None = None,
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The cell over a sequence.
 
     ``x`` (T,B,I), ``state`` and ``parameters`` by name -> outputs (T,B,H) and the last state, each
-    (B,H). With a ``recorder`` the backward pass leaves ∂L/∂s_t there.
+    (B,H). With a ``recorder`` the backward pass leaves ∂L/∂s_t there. Beyond its entry of
+    ``lengths`` (B,) a sequence's outputs are zero and its state is held; ∂L/∂s_t is zero there.
     """
     plan = _plan(cell, phi)
     shape = next(iter(state.values())).shape
@@ -50,13 +52,20 @@ def run(
                 _spread(item, evaluate(values) @ weights[item].T, values)
             else:
                 values[item] = evaluate(values)
-        now = {name: _as_state(values[name + PRIME], shape, x) for name in cell.states}
-        for name, value in now.items():
+                if recorder is not None and item.endswith(PRIME):
+                    values[item] = _own(_as_state(values[item], shape, x))
+        new = {name: _as_state(values[name + PRIME], shape, x) for name in cell.states}
+        for name, value in new.items():
             history[name].append(value)
+        now = new if lengths is None else _hold(new, now, (t < lengths)[:, None])
     if recorder is not None:
         for name, values_over_time in history.items():
             _record(recorder, name, values_over_time)
-    return torch.stack(history[cell.output]), now
+    outputs = torch.stack(history[cell.output])
+    if lengths is not None:
+        live = torch.arange(len(x), device=x.device)[:, None] < lengths
+        outputs = torch.where(live[..., None], outputs, 0)
+    return outputs, now
 
 
 class _Plan:
@@ -84,6 +93,17 @@ def _as_state(value: Tensor | float, shape: torch.Size, like: Tensor) -> Tensor:
     if not isinstance(value, Tensor):  # an ablation may make a state constant
         return like.new_full(shape, float(value))
     return value if value.shape == shape else value.expand(shape)
+
+
+def _own(value: Tensor) -> Tensor:
+    """A tensor of its own with a gradient, even where a state is constant or another's value."""
+    return value.view_as(value) if value.requires_grad else value.clone().requires_grad_()
+
+
+def _hold(
+    new: Mapping[str, Tensor], old: Mapping[str, Tensor], live: Tensor
+) -> dict[str, Tensor]:
+    return {name: torch.where(live, value, old[name]) for name, value in new.items()}
 
 
 def _record(recorder: StateGradients, name: str, values: list[Tensor]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import sympy
 
 from study.equations import Assignment, Cell
+from study.equations import phi as PHI
 from study.nonlinearities import ARGUMENT, Nonlinearity
 from study.notation import INPUT
 
@@ -39,17 +40,23 @@ def schedule(cell: Cell, phi: Nonlinearity) -> Schedule:
 
     def stage(operand: sympy.Expr) -> Stage:
         symbols = tuple(stages[operand])
-        return Stage(operand, tuple(cell.products[s].matrix for s in symbols), symbols)
+        bound = operand.replace(PHI, lambda value: phi.expression.subs(ARGUMENT, value))
+        return Stage(bound, tuple(cell.products[s].matrix for s in symbols), symbols)
 
     inputs = [o for o in stages if {s.name for s in o.free_symbols} == {INPUT}]
     done = set(inputs)
     steps: list[Stage | Assignment] = []
-    for assignment in assignments:
-        for symbol in sorted(assignment.expression.free_symbols, key=str):
+
+    def require(expression: sympy.Expr) -> None:
+        for symbol in sorted(expression.free_symbols, key=str):
             if symbol in cell.products:
                 operand = cell.products[symbol].operand
                 if operand not in done:
+                    require(operand)  # a matrix may be applied to another one's product
                     steps.append(stage(operand))
                     done.add(operand)
+
+    for assignment in assignments:
+        require(assignment.expression)
         steps.append(assignment)
     return Schedule(tuple(stage(o) for o in inputs), tuple(steps))

@@ -1,0 +1,86 @@
+"""Several recurrent layers, in one direction or both."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from study.engines.recording import StateGradients
+from study.equations import Cell
+from study.errors import UserError
+from study.layer import Layer
+
+
+class Stack(nn.Module):
+    """Layers on top of each other, each in one direction or in both (Schuster & Paliwal, 1997).
+
+    ``Stack("lstm", 3, 5, layers=2, bidirectional=True)``; further arguments are those of `Layer`.
+    ``stack.layers`` has the `Layer`s in torch's order: first layer forward, first layer backward,
+    second layer forward, …. A layer above the first reads the outputs of both directions below.
+    """
+
+    def __init__(
+        self,
+        cell: str | Cell,
+        input_size: int,
+        hidden_size: int,
+        phi: str = "tanh",
+        *,
+        layers: int = 1,
+        bidirectional: bool = False,
+        **settings: Any,
+    ) -> None:
+        super().__init__()
+        if layers < 1:
+            raise UserError(f"layers must be at least 1 (got {layers})")
+        self.directions = 2 if bidirectional else 1
+        self.layers = nn.ModuleList(
+            Layer(cell, width, hidden_size, phi, **settings)
+            for width in [input_size] + [self.directions * hidden_size] * (layers - 1)
+            for _ in range(self.directions)
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        states: Sequence[Mapping[str, Tensor] | None] | None = None,
+        *,
+        recorders: Sequence[StateGradients | None] | None = None,
+        lengths: Tensor | None = None,
+    ) -> tuple[Tensor, list[dict[str, Tensor]]]:
+        """x (T,B,I) -> outputs (T,B,H or 2H) of the top, and the last state of every layer.
+
+        ``states`` and ``recorders``: one for each of ``stack.layers``. What a backward layer
+        records is in the order in which it reads: first the sequence's last step.
+        """
+        given = self._one_each("states", states)
+        records = self._one_each("recorders", recorders)
+        last: list[dict[str, Tensor]] = []
+        for first in range(0, len(self.layers), self.directions):
+            outputs = []
+            for k in range(first, first + self.directions):
+                backward = k > first
+                seen = _reversed(x, lengths) if backward else x
+                out, state = self.layers[k](seen, given[k], recorder=records[k], lengths=lengths)
+                outputs.append(_reversed(out, lengths) if backward else out)
+                last.append(state)
+            x = outputs[0] if self.directions == 1 else torch.cat(outputs, dim=-1)
+        return x, last
+
+    def _one_each(self, what: str, given: Sequence[Any] | None) -> list[Any]:
+        if given is None:
+            return [None] * len(self.layers)
+        if len(given) != len(self.layers):
+            raise UserError(f"{what} must be {len(self.layers)}, one a layer, got {len(given)}")
+        return list(given)
+
+
+def _reversed(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """(T,B,…) with each sequence's own steps in the opposite order; what lies beyond stays."""
+    if lengths is None:
+        return x.flip(0)
+    steps = torch.arange(len(x), device=x.device)[:, None]
+    lengths = lengths.to(x.device)
+    order = torch.where(steps < lengths, lengths - 1 - steps, steps)
+    return x.gather(0, order[..., None].expand_as(x))
