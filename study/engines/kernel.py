@@ -136,13 +136,14 @@ def _generator() -> str:
     return hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()
 
 
-_kernels: dict[tuple[Cell, str, torch.dtype], Kernel | NativeUnavailable] = {}
-_lock = threading.Lock()
+Key = tuple[Cell, str, torch.dtype]
+
+_kernels: dict[Key, Kernel | NativeUnavailable] = {}
+_locks: dict[Key, threading.Lock] = {}
 
 
 def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()  # another thread of the parent may have held the old one
+    _locks.clear()  # another thread of the parent may have held one
 
 
 if hasattr(os, "register_at_fork"):
@@ -154,7 +155,7 @@ def kernel(cell: Cell, nonlinearity: Nonlinearity, dtype: torch.dtype) -> Kernel
     key = (cell, nonlinearity.formula, dtype)
     found = _kernels.get(key)
     if found is None:
-        with _lock:
+        with _locks.setdefault(key, threading.Lock()):
             found = _kernels.get(key)
             if found is None:
                 try:
