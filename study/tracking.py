@@ -111,7 +111,7 @@ class Store:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-            store = cls(uri, None)
+            artifacts = None
         else:
             root = Path(folder).resolve() / FOLDER
             database = root / "mlflow.db"
@@ -124,14 +124,15 @@ class Store:
                 _prepare(root, database)
             except (OSError, sqlite3.Error) as error:
                 raise UserError(f"cannot open the store {database}: {error}") from None
-            store = cls(f"sqlite:///{database}", root / "artifacts")
+            uri, artifacts = f"sqlite:///{database}", root / "artifacts"
         try:
+            store = cls(uri, artifacts)
             store._client.search_experiments(max_results=1)
         except Exception as error:  # whatever a database or a server throws
             reason = (
                 str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             )
-            raise UserError(f"cannot open the store {store.uri}: {reason}") from None
+            raise UserError(f"cannot open the store {uri}: {reason}") from None
         return store
 
     # Writing
@@ -191,9 +192,9 @@ class Store:
         self._client.set_terminated(run_id, status=status)
 
     def _find_or_create(self, experiment_id: str, run: RunToWrite) -> tuple[str, Run]:
-        quoted = run.key.replace("'", "\\'")
+        # Names and labels may hold no quotes, so keys hold none.
         found = self._client.search_runs(
-            [experiment_id], filter_string=f"tags.trial_key = '{quoted}'", max_results=1
+            [experiment_id], filter_string=f"tags.trial_key = '{run.key}'", max_results=1
         )
         if found:
             return found[0].info.run_id, found[0]
