@@ -87,6 +87,7 @@ class TrainConfig(_Section):
     momentum: float = Field(default=0.0, ge=0, lt=1, description="of SGD; 0 for Adam")
     batch: int = Field(default=64, ge=1, description="sequences a mini-batch")
     steps: int = Field(default=1000, ge=1, description="budget, updates")
+    engine: Literal["auto", "native", "reference"] = "auto"
     evaluate_every: int = Field(default=50, ge=1, description="updates between two validations")
 
     @model_validator(mode="after")

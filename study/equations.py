@@ -131,7 +131,8 @@ class Cell:
 
     @property
     def uses_phi(self) -> bool:
-        return any(a.expression.has(phi) for a in self.assignments)
+        written = [a.expression for a in self.assignments]
+        return any(e.has(phi) for e in [*written, *(p.operand for p in self.products.values())])
 
     @property
     def recurrent_matrices(self) -> tuple[str, ...]:

@@ -180,6 +180,7 @@ def build_model(config: TrialConfig) -> Model:
         inputs=config.init.input,
         biases=config.init.bias,
         generator=draws,
+        engine=config.train.engine,
     )
     return Model(layer, config.task.output_size, config.task.reads, draws)
 

@@ -205,8 +205,12 @@ def test_unknown_names():
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_sizes_below_one(size):
-    assert f"input_size must be at least 1 (got {size})" in told(lambda: Layer("lstm", size, 3))
-    assert f"hidden_size must be at least 1 (got {size})" in told(lambda: Layer("lstm", 3, size))
+    assert f"input_size must be a whole number, at least 1 (got {size})" in told(
+        lambda: Layer("lstm", size, 3)
+    )
+    assert f"hidden_size must be a whole number, at least 1 (got {size})" in told(
+        lambda: Layer("lstm", 3, size)
+    )
 
 
 @pytest.mark.parametrize("shape", [(4, 2), (4, 1, 3), (0, 1, 2), (2,), (1, 1, 1, 2)])

@@ -35,7 +35,7 @@ def make_layer(
 ) -> Layer:
     """Every parameter, biases included, drawn from N(0, 1/2)."""
     g = torch.Generator().manual_seed(seed)
-    layer = Layer(cell, inputs, hidden, phi=phi, generator=g, dtype=dtype)
+    layer = Layer(cell, inputs, hidden, phi=phi, generator=g, dtype=dtype, engine="reference")
     with torch.no_grad():
         for p in layer.parameters():
             p.copy_(0.5 * torch.randn(p.shape, generator=g, dtype=torch.float64))
