@@ -8,8 +8,19 @@ from pathlib import Path
 
 from study.errors import UserError
 from study.tracking import FOLDER, Store
+from study.views import saved
 
 HOST = "127.0.0.1"
+
+
+def view_links(store: Store, root: str) -> list[str]:
+    """Lines with the address of every study's views."""
+    lines = []
+    for study in store.headings():
+        lines.append(study.name)
+        for view in saved(study.tags):
+            lines.append(f"  {view.title:<18} {root}/{view.url(study.experiment_id)}")
+    return lines
 
 
 def serve(folder: Path, port: int) -> int:
@@ -25,10 +36,9 @@ def serve(folder: Path, port: int) -> int:
             probe.bind((HOST, port))
         except OSError:
             raise UserError(f"port {port} is taken; choose another with --port") from None
-    print(
-        f"MLflow UI: http://{HOST}:{port}  (takes some seconds to start; Ctrl-C ends it)",
-        flush=True,
-    )
+    root = f"http://{HOST}:{port}"
+    print(f"MLflow UI: {root}  (takes some seconds to start; Ctrl-C ends it)")
+    print("\n".join(view_links(store, root)), flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--default-artifact-root", str(folder.resolve() / FOLDER / "artifacts")]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]

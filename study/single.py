@@ -12,6 +12,7 @@ from study.sweep import check_folder
 from study.tracking import FOLDER, Store
 from study.training import Evaluation, Flow, train
 from study.trial_record import TrialRecord
+from study.views import CUSTOM_MODELS
 
 EXPERIMENT = "train"
 NOTE = "Single runs of `longlag train`, each with its `config.toml` to run it again."
@@ -52,7 +53,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
                 record.add("result", {**done, "ms": _now()})
     except Exception:
         record.add("error", {"traceback": traceback.format_exc(), "ms": _now()})
-    experiment = store.experiment(EXPERIMENT, {"mlflow.note.content": NOTE})
+    experiment = store.experiment(EXPERIMENT, {"mlflow.note.content": NOTE} | CUSTOM_MODELS)
     run_id = store.write(experiment, record.to_run())
     if record.error:
         console.print(record.error)

@@ -8,6 +8,7 @@ and what was running is run again.
 import fcntl
 import json
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -25,6 +26,8 @@ from study.spaces import Arm, Space, planned_trials
 from study.spool import Spool
 from study.tracking import FOLDER, RunToWrite, Store
 from study.trial_record import TrialRecord
+from study.views import children_url, run_color, views
+from study.views import tags as view_tags
 
 MOST_ATTEMPTS = 2  # a trial whose worker process dies is run once more
 POLL_SECONDS = 0.5
@@ -105,11 +108,10 @@ class Sweep:
 
     def _open_runs(self) -> None:
         """Experiment and parent runs, and what earlier sweeps have already finished."""
-        tags = {
-            "longlag.study": self.space.name,
-            "mlflow.note.content": experiment_note(self.space),
-        }
+        tags = {"longlag.study": self.space.name, **view_tags(self.space)}
         self._experiment = self.store.experiment(self.space.name, tags)
+        note = experiment_note(self.space, self._experiment)
+        self.store.experiment(self.space.name, {"mlflow.note.content": note})
         for earlier in self.store.study(self.space.name).runs:
             of_arm = self.progress.get(earlier.tags.get("arm", ""))
             if of_arm is not None and earlier.tags.get("role") in ("trial", "confirmation"):
@@ -119,7 +121,9 @@ class Sweep:
         self._run_ids = {}
         for slug, arm in self.arms.items():
             run_id = self.store.write(self._experiment, self._arm_run(arm, now))
-            self.store.update(run_id, tags={"mlflow.note.content": arm_note(arm, run_id)})
+            self.store.update(
+                run_id, tags={"mlflow.note.content": arm_note(arm, self._experiment, run_id)}
+            )
             self._run_ids[slug] = run_id
 
     def _check_consistent(self) -> None:
@@ -154,6 +158,7 @@ class Sweep:
                 "study": self.space.name,
                 "arm": arm.slug,
                 "task.card": json.dumps(template.task.card()),
+                "mlflow.runColor": run_color(self.space, arm),
                 **{f"axis.{axis}": label for axis, label in arm.labels.items()},
             },
             params={
@@ -235,7 +240,12 @@ class Sweep:
             name=f"{arm.title} · {mark}",
             role=role,
             config=TrialConfig.from_flat(config).complete(),
-            tags={"study": self.space.name, "arm": slug, "number": str(number)},
+            tags={
+                "study": self.space.name,
+                "arm": slug,
+                "number": str(number),
+                "mlflow.runColor": run_color(self.space, arm),
+            },
             axes=arm.labels,
             start_ms=int(time.time() * 1000),
         )
@@ -348,10 +358,11 @@ def _locked(path: Path, name: str) -> Iterator[None]:
         yield
 
 
-def experiment_note(space: Space) -> str:
-    """The experiment's description in MLflow: the question, and how to read the runs."""
+def experiment_note(space: Space, experiment_id: str) -> str:
+    """The experiment's description in MLflow, which shows its first line: the question, the views."""
+    links = " · ".join(f"[{view.title}]({view.url(experiment_id)})" for view in views(space))
     axes = "\n".join(f"- **{axis}**: {', '.join(labels)}" for axis, labels in space.compare.items())
-    return f"""## {space.question.strip() or space.name}
+    note = f"""**{" ".join(space.question.split()) or space.name}** {links}
 
 {space.notes.strip()}
 
@@ -362,8 +373,8 @@ Each **arm** (a combination of these) is a parent run, with the same budget of {
 trials; each **trial** is a child run. The arm's best trial, chosen on the validation set, was run
 again on {space.confirmations} fresh seeds; only those read the test set.
 
-- A table of arms: filter `tags.role = 'arm'`, columns `confirmed/solved_fraction`, `best/score`.
-- All trials: `tags.role = 'trial'`; the confirmations: `tags.role = 'confirmation'`.
+- The views above are in the menu "Views" too; for those with curves, choose the chart view there.
+- Filters: `tags.role = 'arm'`, `tags.role = 'trial'`, `tags.role = 'confirmation'`.
 - One arm's trials: `tags.arm = '…'`, or open the parent and see its children.
 - Curves against **updates**: `train/…`, `validation/…`. Curves against **lag**: `gradient_flow/…`.
 - `score`, which the search minimized: steps/budget - 1 when the task was solved (below 0, sooner is
@@ -371,13 +382,13 @@ again on {space.confirmations} fresh seeds; only those read the test set.
 
 `longlag report {space.name}` writes all of this as one page.
 """
+    return re.sub(r"(?<!\n)\n *(?=[^\s-])", " ", note)  # MLflow would keep the breaks of paragraphs
 
 
-def arm_note(arm: Arm, run_id: str) -> str:
+def arm_note(arm: Arm, experiment_id: str, run_id: str) -> str:
     labels = "\n".join(f"- **{axis}**: {label}" for axis, label in arm.labels.items())
-    return f"""An arm of the comparison.
+    children = children_url(experiment_id, run_id)
+    return f"""An arm of the comparison: [its trials and confirmations]({children}).
 
 {labels}
-
-Its trials and confirmations: filter `tags.mlflow.parentRunId = '{run_id}'`.
 """

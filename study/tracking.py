@@ -216,8 +216,15 @@ class Store:
     # Reading
 
     def studies(self) -> list[str]:
-        experiments = self._client.search_experiments()
-        return sorted(e.name for e in experiments if "longlag.study" in e.tags)
+        return sorted(study.name for study in self.headings())
+
+    def headings(self) -> list[StudyRecord]:
+        """Every study, the last updated first, without its runs."""
+        return [
+            StudyRecord(e.name, e.experiment_id, dict(e.tags), runs=[])
+            for e in self._client.search_experiments()
+            if "longlag.study" in e.tags
+        ]
 
     def study(self, name: str) -> StudyRecord:
         """Raises UserError, with the nearest known name, when there is no such study."""
