@@ -6,6 +6,7 @@ driver is its single writer.
 
 import json
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from study.seeding import derive
 from study.spaces import Arm, Space, complete, planned_trials
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+# TPE's group=True; a trial run again after a restart, which reports the same steps again.
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+warnings.filterwarnings("ignore", message="The reported value is ignored", module="optuna")
 
 HALVINGS = 3  # rungs at 1/8, 1/4 and 1/2 of the budget, the better half goes on
 
