@@ -134,8 +134,7 @@ class TrialRecord:
                 name = f"gradient_flow/{stage}/{state}"
                 lags = thin(range(len(norms)), FLOW_POINTS)
                 points += [Point(name, norms[lag], lag, self.end_ms) for lag in lags]
-        last = self.result["steps"] if self.result else 0
-        return points + [Point(k, v, last, self.end_ms) for k, v in self.summary().items()]
+        return points + [Point(k, v, 0, self.end_ms) for k, v in self.summary().items()]
 
 
 def thin(points: Sequence[Any], most: int) -> list[Any]:
