@@ -4,13 +4,14 @@ Experiment = study, parent run = arm, child run = trial. Writing a trial again f
 tag ``trial_key`` and completes it, so that a replay after a crash makes no second one.
 """
 
+import fcntl
 import logging
 import os
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from getpass import getuser
@@ -126,8 +127,9 @@ class Store:
                 raise UserError(f"cannot open the store {database}: {error}") from None
             uri, artifacts = f"sqlite:///{database}", root / "artifacts"
         try:
-            store = cls(uri, artifacts)
-            store._client.search_experiments(max_results=1)
+            with nullcontext() if artifacts is None else _alone(artifacts.parent):
+                store = cls(uri, artifacts)
+                store._client.search_experiments(max_results=1)
         except Exception as error:  # whatever a database or a server throws
             reason = (
                 str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -274,6 +276,17 @@ class Store:
             token = page.token
             if not token:
                 return
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time: two that make the tables of a new database disturb each other."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _prepare(root: Path, database: Path) -> None:

@@ -4,6 +4,8 @@ import json
 import math
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,19 @@ def test_context_says_which_code_ran() -> None:
     tags = context_tags()
     assert {"version.longlag", "version.torch", "version.mlflow"} <= tags.keys()
     assert all(isinstance(v, str) and v for v in tags.values())
+
+
+def test_two_processes_may_make_the_same_new_store(tmp_path: Path) -> None:
+    code = "from study.tracking import Store; Store.open('.', create=True)"
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    both = [
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in both:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
 
 
 # Stores that cannot be opened
