@@ -13,7 +13,8 @@ from typing import Any
 
 from study.worker import main as work
 
-Job = dict[str, Any]  # "key", "config" (flat names), "test"
+# "key", "config" (flat names), "test", "may_stop": whether each evaluation waits for an answer
+Job = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,11 @@ class LocalPool:
         worker.job = job
         _tell(worker, job)
 
-    def stop(self, job: Job) -> None:
-        """Ask the worker to prune the job at its next evaluation."""
+    def answer(self, job: Job, stop: bool) -> None:
+        """Tell a worker whose job ``may_stop``, and waits after an evaluation, to go on or not."""
         for worker in self._workers:
             if worker.job is job:
-                _tell(worker, {"stop": job["key"]})
+                _tell(worker, {"stop": stop})
 
     def events(self, timeout_seconds: float) -> Iterator[Message | Died]:
         """What has happened since, waiting up to the timeout for the first."""

@@ -8,8 +8,7 @@ import torch
 from rich.console import Console
 
 from study.config import TrialConfig
-from study.sweep import check_folder
-from study.tracking import FOLDER, Store
+from study.tracking import FOLDER, Store, check_folder
 from study.training import Evaluation, Flow, train
 from study.trial_record import TrialRecord
 from study.views import CUSTOM_MODELS

@@ -7,13 +7,12 @@ and what was running is run again.
 
 import fcntl
 import json
-import os
-import re
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,13 @@ from study.arm_progress import ArmProgress, Ended
 from study.config import Flat, TrialConfig
 from study.errors import UserError
 from study.execution import Died, Job, LocalPool, Message
+from study.notes import arm_note, experiment_note
 from study.search import Trial, confirmation_seed, open_searches
 from study.spaces import Arm, Space, planned_trials
 from study.spool import Spool
-from study.tracking import FOLDER, RunToWrite, Store
+from study.tracking import FOLDER, RunToWrite, Store, check_folder
 from study.trial_record import TrialRecord
-from study.views import children_url, run_color, views
+from study.views import run_color
 from study.views import tags as view_tags
 
 MOST_ATTEMPTS = 2  # a trial whose worker process dies is run once more
@@ -211,7 +211,9 @@ class Sweep:
         trial.set_user_attr("attempt", attempt)
         key = f"{self.space.name}/{slug}/{trial.number}/{attempt}"
         record = self._record(slug, key, "trial", trial.number, config)
-        return _Active(slug, record, {"key": key, "config": config, "test": False}, trial)
+        may_stop = self.space.pruner != "none"
+        job = {"key": key, "config": config, "test": False, "may_stop": may_stop}
+        return _Active(slug, record, job, trial)
 
     def _confirmation(self, slug: str) -> "_Active | None":
         """The arm's next confirmation, once its search is over; None when there is none to run."""
@@ -230,7 +232,8 @@ class Sweep:
         key = f"{self.space.name}/{slug}/confirm-{best.number}-{index}"
         record = self._record(slug, key, "confirmation", index, config)
         record.tags["confirms"] = best.key
-        return _Active(slug, record, {"key": key, "config": config, "test": True}, None)
+        job = {"key": key, "config": config, "test": True, "may_stop": False}
+        return _Active(slug, record, job, None)
 
     def _record(self, slug: str, key: str, role: Any, number: int, config: Flat) -> TrialRecord:
         arm = self.arms[slug]
@@ -256,29 +259,29 @@ class Sweep:
             self._bury(active, event, pool)
             return
         active.record.add(event.kind, event.content)
-        if event.kind == "evaluation" and active.trial is not None:
-            loss = event.content["values"].get("validation/loss")
-            if loss is not None and not active.stopping:
-                chance = active.chance_loss
-                search = self.searches[active.slug]
-                if search.report(active.trial, event.content["step"], loss / chance):
-                    active.stopping = True
-                    pool.stop(active.job)
+        if event.kind == "evaluation" and active.job["may_stop"]:
+            pool.answer(active.job, stop=self._should_prune(active, event.content))
         if event.kind in ("result", "error"):
             del self._active[active.job["key"]]
             self.spool.put(active.record)
             self._file(active.record)
 
+    def _should_prune(self, active: "_Active", evaluation: dict[str, Any]) -> bool:
+        loss = evaluation["values"].get("validation/loss")
+        if loss is None or active.trial is None:
+            return False
+        search = self.searches[active.slug]
+        return search.report(active.trial, evaluation["step"], loss / active.chance_loss)
+
     def _bury(self, active: "_Active", event: Died, pool: LocalPool) -> None:
-        del self._active[active.job["key"]]
         active.deaths += 1
         if active.deaths < MOST_ATTEMPTS:
             self.status.warnings.append(
                 f"{active.record.name}: the worker died (exit code {event.exit_code}); running it again"
             )
-            self._active[active.job["key"]] = active
             pool.submit(active.job)
             return
+        del self._active[active.job["key"]]
         now = int(time.time() * 1000)
         reason = (
             f"the worker process died {active.deaths} times, last with exit code "
@@ -322,26 +325,15 @@ class _Active:
     record: TrialRecord
     job: Job
     trial: Trial | None
-    stopping: bool = False
     deaths: int = 0
 
     @property
     def number(self) -> int:
         return int(self.record.tags["number"])
 
-    @property
+    @cached_property
     def chance_loss(self) -> float:
         return TrialConfig.from_flat(self.job["config"]).task.chance_loss
-
-
-def check_folder(root: Path) -> None:
-    """Raises UserError when nothing can be written there."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {root}: {error.strerror}") from None
-    if not os.access(root, os.W_OK):
-        raise UserError(f"cannot write to {root}: permission denied")
 
 
 @contextmanager
@@ -356,39 +348,3 @@ def _locked(path: Path, name: str) -> Iterator[None]:
                 f"study {name!r} is being swept by another process here; wait for it, or stop it"
             ) from None
         yield
-
-
-def experiment_note(space: Space, experiment_id: str) -> str:
-    """The experiment's description in MLflow, which shows its first line: the question, the views."""
-    links = " · ".join(f"[{view.title}]({view.url(experiment_id)})" for view in views(space))
-    axes = "\n".join(f"- **{axis}**: {', '.join(labels)}" for axis, labels in space.compare.items())
-    note = f"""**{" ".join(space.question.split()) or space.name}** {links}
-
-{space.notes.strip()}
-
-Compared:
-{axes or "- one arm"}
-
-Each **arm** (a combination of these) is a parent run, with the same budget of {planned_trials(space)}
-trials; each **trial** is a child run. The arm's best trial, chosen on the validation set, was run
-again on {space.confirmations} fresh seeds; only those read the test set.
-
-- The views above are in the menu "Views" too; for those with curves, choose the chart view there.
-- Filters: `tags.role = 'arm'`, `tags.role = 'trial'`, `tags.role = 'confirmation'`.
-- One arm's trials: `tags.arm = '…'`, or open the parent and see its children.
-- Curves against **updates**: `train/…`, `validation/…`. Curves against **lag**: `gradient_flow/…`.
-- `score`, which the search minimized: steps/budget - 1 when the task was solved (below 0, sooner is
-  lower), else the best validation loss over the loss of chance; 10 when it diverged.
-
-`longlag report {space.name}` writes all of this as one page.
-"""
-    return re.sub(r"(?<!\n)\n *(?=[^\s-])", " ", note)  # MLflow would keep the breaks of paragraphs
-
-
-def arm_note(arm: Arm, experiment_id: str, run_id: str) -> str:
-    labels = "\n".join(f"- **{axis}**: {label}" for axis, label in arm.labels.items())
-    children = children_url(experiment_id, run_id)
-    return f"""An arm of the comparison: [its trials and confirmations]({children}).
-
-{labels}
-"""

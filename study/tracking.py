@@ -289,6 +289,16 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def check_folder(root: Path) -> None:
+    """Raises UserError when nothing can be written there."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {root}: {error.strerror}") from None
+    if not os.access(root, os.W_OK):
+        raise UserError(f"cannot write to {root}: permission denied")
+
+
 def _prepare(root: Path, database: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(database)

@@ -17,9 +17,7 @@ def main(pipe: Connection) -> None:
     torch.set_num_threads(1)
     try:
         while True:
-            message = json.loads(pipe.recv_bytes())
-            if "config" in message:  # else a request to stop a job that has ended meanwhile
-                _work(pipe, message)
+            _work(pipe, json.loads(pipe.recv_bytes()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)  # the driver is gone; there is nobody to tell
 
@@ -40,7 +38,7 @@ def _work(pipe: Connection, job: dict[str, Any]) -> None:
         while True:
             if isinstance(record, Evaluation):
                 send("evaluation", step=record.step, values=record.values)
-                record = records.send(_asked_to_stop(pipe, job["key"]))
+                record = records.send(_told_to_stop(pipe) if job["may_stop"] else False)
             elif isinstance(record, Flow):
                 send("flow", stage=record.stage, flow=record.flow and record.flow.as_dict())
                 record = next(records)
@@ -58,8 +56,7 @@ def _work(pipe: Connection, job: dict[str, Any]) -> None:
         send("error", traceback=traceback.format_exc())
 
 
-def _asked_to_stop(pipe: Connection, key: str) -> bool:
-    stop = False
-    while pipe.poll():
-        stop |= json.loads(pipe.recv_bytes()).get("stop") == key
-    return stop
+def _told_to_stop(pipe: Connection) -> bool:
+    # Waiting for the answer makes a pruned trial end at the evaluation that condemned it, however
+    # busy the driver is: its number of updates does not depend on timing.
+    return bool(json.loads(pipe.recv_bytes())["stop"])

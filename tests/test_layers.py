@@ -27,7 +27,7 @@ LAYERS = [
     ["training"],
     ["spaces", "tracking"],
     ["space_file", "trial_record", "worker", "views"],
-    ["arm_progress", "search", "spool", "execution", "server"],
+    ["arm_progress", "search", "spool", "execution", "server", "notes"],
     ["sweep"],
     ["single", "display", "descriptions"],
     ["cli"],
@@ -131,7 +131,7 @@ import json, multiprocessing, os
 from study import worker
 here, there = multiprocessing.Pipe()
 config = {"task.length": 3, "model.hidden": 2, "train.batch": 2, "train.steps": 1}
-here.send_bytes(json.dumps({"key": "k", "config": config, "test": False}).encode())
+here.send_bytes(json.dumps({"key": "k", "config": config, "test": False, "may_stop": False}).encode())
 kinds = []
 def exit_of_worker(code):
     raise SystemExit(code)

@@ -353,8 +353,8 @@ class Inline:
         Inline.submitted.append(job["key"])
         self._waiting.append(job)
 
-    def stop(self, job: Job) -> None:
-        self._stop = job["key"]
+    def answer(self, job: Job, stop: bool) -> None:
+        """Too late here: `events` has the whole job run before the driver hears of it."""
 
     def events(self, timeout_seconds: float) -> Iterator[Message]:
         job = self._waiting[0]
@@ -364,8 +364,8 @@ class Inline:
             def send_bytes(self, content: bytes) -> None:
                 sent.append(content)
 
-            def poll(self) -> bool:
-                return False
+            def recv_bytes(self) -> bytes:
+                return b'{"stop": false}'
 
         worker._work(Pipe(), job)  # type: ignore[arg-type]
         for content in map(json.loads, sent):

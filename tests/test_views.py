@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from study.notes import arm_note, experiment_note
 from study.server import view_links
 from study.space_file import available, load
 from study.spaces import Space
-from study.sweep import arm_note, experiment_note
 from study.tracking import Store
 from study.views import TAG, View, _color_of_group, children_url, run_color, saved, tags, views
 
