@@ -109,9 +109,11 @@ static void backward_segment(run *r, int s, long ring) {
 
 static void backward_step(run *r, long ring) {
     for (int i = 0; i < STATES; i++) {
-        const long at = r->t * r->B * r->H;
+        const long at = r->t * r->B * r->H, all = r->T * r->B * r->H;
         r->record[i] = r->all_records[i] ? r->all_records[i] + at : 0;
+        r->record_end[i] = r->all_records[i] ? r->all_records[i] + all : 0;
         r->outer = r->outer_gradient ? r->outer_gradient + at : 0;
+        r->outer_end = r->outer_gradient ? r->outer_gradient + all : 0;
         if (r->last_gradient[i])
             for (long b = 0; b < r->B; b++)
                 if (ends(r, b))
@@ -134,6 +136,10 @@ static int is_wanted(const run *r, int p) {
     return 0;
 }
 
+INLINE void side_by_side(const int R, REAL *to, const REAL *from, long stride, long number) {
+    for (long b = 0; b < number; b++) memcpy(to + b * R, from + b * stride, R * sizeof(REAL));
+}
+
 /* The operand's rows of steps t0 to t1 in groups of a tile's height, each group's rows side by side. */
 static void pack_across(run *r, int p, split groups, long t0, long t1) {
     for (long t = t0; t < t1; t++) {
@@ -146,8 +152,16 @@ static void pack_across(run *r, int p, split groups, long t0, long t1) {
         for (long g = 0; g < groups.parts; g++) {
             const long R = count(groups, g), k = start(groups, g);
             REAL *to = r->across + k * r->capacity + ring * R;
-            for (long b = 0; b < r->B; b++)
-                for (long i = 0; i < R; i++) to[b * R + i] = from[b * stride + k + i];
+            switch (R) { /* so that the compiler knows how much it copies */
+                case 8: side_by_side(8, to, from + k, stride, r->B); break;
+                case 7: side_by_side(7, to, from + k, stride, r->B); break;
+                case 6: side_by_side(6, to, from + k, stride, r->B); break;
+                case 5: side_by_side(5, to, from + k, stride, r->B); break;
+                case 4: side_by_side(4, to, from + k, stride, r->B); break;
+                case 3: side_by_side(3, to, from + k, stride, r->B); break;
+                case 2: side_by_side(2, to, from + k, stride, r->B); break;
+                default: side_by_side(1, to, from + k, stride, r->B);
+            }
         }
     }
 }

@@ -365,7 +365,8 @@ static void backward_{k}(const run *r, long first, long v, long b, long R, long 
             i = self.new_index[symbol]
             carried = f"load({_at(f'r->after[{i}]')})"
             if i == 0:
-                carried += " + (r->outer ? load_some(r->outer + row * r->H + at, n) : all(0))"
+                outer = "load_some(r->outer + row * r->H + at, n, r->outer_end)"
+                carried += f" + (r->outer ? {outer} : all(0))"
             lines.append(f"const vec {name} = {carried};")
         elif symbol in self.later:
             lines.append(f"const vec {name} = load(later + {self.later.index(symbol)} * LANES);")
@@ -401,16 +402,16 @@ def _at(pointer: str) -> str:
 
 def _load_state(which: str, i: int) -> str:
     at = f"r->{which}[{i}] + row * r->{which}_stride[{i}] + at"
-    return f"load_some({at}, n)" if i == 0 else f"load({at})"
+    return f"load_some({at}, n, r->{which}_end)" if i == 0 else f"load({at})"
 
 
 def _store_state(i: int, value: str) -> str:
     at = f"r->new[{i}] + row * r->new_stride[{i}] + at"
-    return f"store_some({at}, {value}, n);" if i == 0 else f"store({at}, {value});"
+    return f"store_some({at}, {value}, n, r->new_end);" if i == 0 else f"store({at}, {value});"
 
 
 def _record(i: int, value: str) -> str:
-    return f"store_some(r->record[{i}] + row * r->H + at, {value}, n);"
+    return f"store_some(r->record[{i}] + row * r->H + at, {value}, n, r->record_end[{i}]);"
 
 
 def _join(lines: list[str]) -> str:

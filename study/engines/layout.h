@@ -15,7 +15,7 @@ typedef struct {
 
     /* of the current step */
     long t, old_stride[STATES], new_stride[STATES];
-    const REAL *old[STATES];
+    const REAL *old[STATES], *old_end, *new_end; /* ends of the first state's arrays */
     REAL *new[STATES], *slots;
 
     /* forward */
@@ -26,7 +26,8 @@ typedef struct {
     long capacity; /* rows (steps times sequences) of a chunk */
     const REAL *outer_gradient, *last_gradient[STATES], *outer;
     REAL *after[STATES], *before[STATES], *later; /* of the new and the old states */
-    REAL *record[STATES], *all_records[STATES], *start_gradient[STATES];
+    const REAL *outer_end;
+    REAL *record_end[STATES], *record[STATES], *all_records[STATES], *start_gradient[STATES];
     REAL *operand_bars[COMPUTED_OPERANDS + 1], *operand_rows[COMPUTED_OPERANDS + 1];
     REAL *column_bars[SEGMENTS], *across, *sums_of[PARTS + 1], *bias_sums[SEGMENTS];
     REAL *vector_sums[VECTORS + 1], *parameter_gradients[PARAMETERS + 1];
@@ -111,6 +112,8 @@ static void set_step(run *r, long t) {
         r->old[i] = t ? r->history[i] + (every ? t - 1 : (t - 1) & 1) * size : r->starts[i];
         r->old_stride[i] = t ? stride : r->Hp;
     }
+    r->new_end = r->history[0] + r->T * r->B * r->H;
+    r->old_end = t ? r->new_end : r->starts[0] + r->B * r->Hp;
     r->slots = r->all_slots + (r->keep ? t : 0) * r->B * r->units * SLOTS * LANES;
 }
 

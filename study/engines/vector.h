@@ -44,26 +44,32 @@ INLINE vec choose(mask where, vec yes, vec no) {
     return (vec)((where & (mask)yes) | (~where & (mask)no));
 }
 
-/* The first n lanes; the last vector of a row may reach past its end. */
+/* The first n lanes, n at most LANES. */
 INLINE mask below(long n) {
-    mask where;
-    for (long i = 0; i < LANES; i++) where[i] = i < n ? -1 : 0;
-    return where;
+    static const integer edge[32] = {
+        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    typedef mask anywhere __attribute__((aligned(sizeof(REAL)), may_alias));
+    return *(const anywhere *)(edge + (16 - (n < LANES ? n : LANES)));
 }
 INLINE vec only(mask where, vec a) { return (vec)(where & (mask)a); }
 
-INLINE vec load_some(const REAL *p, long n) {
-    if (n >= LANES) return load(p);
+/* n numbers at p, in an array that stops at `end`. The last vector of a row may reach into the next
+   row: what is read there is not used, and what is written there is what was there. Copied one by one
+   only where it would reach past the array, because a vector cannot be loaded from numbers that were
+   just stored singly without a long wait. */
+INLINE vec load_some(const REAL *p, long n, const REAL *end) {
+    if (n >= LANES || p + LANES <= end) return load(p);
     vec a = {0};
     for (long i = 0; i < n; i++) a[i] = p[i];
     return a;
 }
-INLINE void store_some(REAL *p, vec a, long n) {
-    if (n >= LANES) {
+INLINE void store_some(REAL *p, vec a, long n, const REAL *end) {
+    if (n >= LANES)
         store(p, a);
-        return;
-    }
-    for (long i = 0; i < n; i++) p[i] = a[i];
+    else if (p + LANES <= end)
+        store(p, choose(below(n), a, load(p)));
+    else
+        for (long i = 0; i < n; i++) p[i] = a[i];
 }
 
 /* a = n ln 2 + r with |r| <= ln 2 / 2. Adding 1.5 * 2^MANTISSA rounds to a whole number and leaves it

@@ -200,9 +200,7 @@ def test_an_empty_batch():
 
 
 def _child(queue):
-    torch.set_num_threads(
-        1
-    )  # OpenMP's threads, which the parent may have used, do not survive a fork
+    torch.set_num_threads(1)  # the threads of the parent do not survive a fork
     case = Case(CELLS["lstm"], sizes=(20, 40, 3, 64))
     queue.put({key: value.numpy() for key, value in case.run("native").items()})
 

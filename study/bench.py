@@ -1,0 +1,209 @@
+"""What the native engine gains, cell by cell: seconds, GFLOP/s, and how near the machine's limit.
+
+Each row is one cell at one of `SIZES`, forward and backward with gradients to all parameters, in
+float32 on one thread. Cell, fused cell and limit are timed in turn, repeat after repeat, so that
+what else the machine does hits all of them; medians are compared.
+
+``vs_fused`` is the cell's rate of floating-point operations over that of torch's fused cell nearest
+in shape: one matrix on the state is `torch.nn.RNN`, two or three are `GRU`, more are `LSTM`.
+``vs_loop`` is the time of a plain Python loop over the same cell (the reference engine) over the
+cell's. The limit is the best that the machine's BLAS does at the step's three products (forward,
+backward, and the gradient of the matrices, all steps at once), whichever of torch's and numpy's is
+faster at each; the native engine's own products, on panels packed once, can be faster still.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from study.cells import CELLS
+from study.engines import native, reference
+from study.equations import Cell
+from study.nonlinearities import NONLINEARITIES, Nonlinearity
+
+Size = tuple[int, int, int, int]  # batch, steps, hidden, inputs
+SIZES: tuple[Size, ...] = (
+    (32, 100, 64, 2),
+    (64, 200, 128, 2),
+    (20, 400, 128, 10),
+    (64, 200, 256, 32),
+    (64, 784, 100, 1),
+)
+COLUMNS = (
+    "cell",
+    "phi",
+    "batch",
+    "steps",
+    "hidden",
+    "inputs",
+    "engine",
+    "seconds",
+    "gflops",
+    "vs_fused",
+    "vs_loop",
+    "share_of_limit",
+)
+_LIMIT_REPEATS = 20
+
+
+def bench_cells(
+    cells: Sequence[str] | None = None,
+    sizes: Sequence[Size] = SIZES,
+    repeats: int = 7,
+    json_path: str | Path | None = None,
+    phi: str = "tanh",
+) -> list[dict[str, Any]]:
+    """One row for each cell (None: all) and size, keys as in `COLUMNS`; ratios above 1: faster.
+
+    Raises UserError for an unknown cell and NativeUnavailable without a C compiler.
+    """
+    chosen = [CELLS[name] for name in (cells if cells is not None else CELLS)]
+    with _one_thread():
+        rows = [_row(cell, NONLINEARITIES[phi], size, repeats) for cell in chosen for size in sizes]
+    if json_path is not None:
+        Path(json_path).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return rows
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """The rows as a table on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Native engine, forward and backward, float32, one thread")
+    for heading in ("cell", "B, T, H, I", "ms", "GFLOP/s", "× fused", "× loop", "of the limit"):
+        table.add_column(heading, justify="left" if heading in ("cell", "B, T, H, I") else "right")
+    for row in rows:
+        sizes = ", ".join(str(row[key]) for key in ("batch", "steps", "hidden", "inputs"))
+        table.add_row(
+            row["cell"],
+            sizes,
+            f"{1000 * row['seconds']:.2f}",
+            f"{row['gflops']:.1f}",
+            f"{row['vs_fused']:.2f}",
+            f"{row['vs_loop']:.1f}",
+            f"{row['share_of_limit']:.2f}",
+        )
+    Console().print(table)
+
+
+def fused_like(cell: Cell) -> type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]:
+    """torch's fused cell with about as many matrix products in a step."""
+    products = _matrices(cell, "H")
+    return nn.RNN if products <= 1 else nn.GRU if products <= 3 else nn.LSTM
+
+
+def flops(products: int, inputs: int, size: Size) -> float:
+    """Of the matrix products in one pass: forward, backward, and the matrices' gradients.
+
+    ``products`` H×H matrices and ``inputs`` H×I ones; nobody asks for the input's gradient.
+    """
+    batch, steps, hidden, width = size
+    return 2.0 * batch * steps * hidden * (3 * products * hidden + 2 * inputs * width)
+
+
+def _row(cell: Cell, phi: Nonlinearity, size: Size, repeats: int) -> dict[str, Any]:
+    batch, steps, hidden, width = size
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(steps, batch, width, generator=generator)
+    weights = torch.randn(steps, batch, hidden, generator=generator)
+    state = {name: torch.zeros(batch, hidden) for name in cell.states}
+    parameters = {
+        name: (torch.randn(*p.shape(width, hidden), generator=generator) / hidden**0.5)
+        for name, p in cell.parameters.items()
+    }
+    for value in parameters.values():
+        value.requires_grad_()
+    kind = fused_like(cell)
+    fused = kind(width, hidden)
+
+    def through(engine: Any) -> Callable[[], None]:
+        def run() -> None:
+            outputs, _ = engine.run(cell, phi, parameters, x, state)
+            torch.autograd.grad(outputs, list(parameters.values()), weights, allow_unused=True)
+
+        return run
+
+    def through_fused() -> None:
+        torch.autograd.grad(fused(x)[0], list(fused.parameters()), weights)
+
+    runs = {"native": through(native), "fused": through_fused}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for _ in range(repeats):
+        for name, run in runs.items():
+            times[name].append(_seconds(run))
+    # Slow, so fewer; the ratio is several times larger than what varies.
+    loops = [_seconds(through(reference)) for _ in range(max(1, min(3, repeats // 2)))]
+    seconds, fused_seconds = (statistics.median(times[n]) for n in ("native", "fused"))
+    work = flops(_matrices(cell, "H"), _matrices(cell, "I"), size)
+    gates = 1 if kind is nn.RNN else 3 if kind is nn.GRU else 4
+    fused_rate = flops(gates, gates, size) / fused_seconds
+    limit = _limit(max(1, _matrices(cell, "H")), size)
+    return {
+        "cell": cell.name,
+        "phi": phi.name,
+        "batch": batch,
+        "steps": steps,
+        "hidden": hidden,
+        "inputs": width,
+        "engine": "native",
+        "seconds": seconds,
+        "gflops": work / seconds / 1e9,
+        "vs_fused": work / seconds / fused_rate,
+        "vs_loop": statistics.median(loops) / seconds,
+        "share_of_limit": work / seconds / limit,
+    }
+
+
+def _matrices(cell: Cell, columns: str) -> int:
+    return sum(p.columns == columns for p in cell.parameters.values())
+
+
+def _limit(products: int, size: Size) -> float:
+    """Operations a second that BLAS reaches at a step's products, of `products` H×H matrices."""
+    batch, steps, hidden, _ = size
+    wide = products * hidden
+    rows = batch * min(steps, 50)  # of the matrices' gradient; more rows are not faster
+    shapes = [
+        (torch.randn(batch, hidden), torch.randn(wide, hidden).t(), 1.0),
+        (torch.randn(batch, wide), torch.randn(wide, hidden), 1.0),
+        (torch.randn(rows, wide).t(), torch.randn(rows, hidden), batch / rows),
+    ]
+    seconds = sum(share * _fastest_product(a, b) for a, b, share in shapes)
+    return 3 * 2.0 * batch * wide * hidden / seconds
+
+
+def _fastest_product(a: Tensor, b: Tensor) -> float:
+    out = torch.empty(a.shape[0], b.shape[1])
+    arrays = a.numpy(), b.numpy(), out.numpy()
+    ways = (lambda: torch.mm(a, b, out=out), lambda: np.matmul(arrays[0], arrays[1], out=arrays[2]))
+    return min(statistics.median(_seconds(w) for _ in range(_LIMIT_REPEATS)) for w in ways)
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    before = time.perf_counter()
+    run()
+    return time.perf_counter() - before
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # sklearn has it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
