@@ -189,6 +189,44 @@ def show(
     return 0
 
 
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(help="cells.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Which cells; by default all of them.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Timings of each, interleaved.", min=1)] = 7,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the rows to this file.")
+    ] = None,
+) -> int:
+    """Time the native engine against torch's fused cells, a Python loop and the machine's limit."""
+    if what != "cells":
+        raise unknown("benchmark", what, ["cells"])
+    from study.bench import bench_cells, print_table
+
+    print_table(bench_cells(names or None, repeats=repeats, json_path=json_file))
+    return 0
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import study
+
+        print(f"longlag {study.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Which recurrent network carries information and gradient across long time lags."""
+
+
 def _configuration(path: Path | None, settings: list[str]) -> "TrialConfig":
     from study.config import TrialConfig, merge, parse_setting
 

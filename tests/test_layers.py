@@ -20,7 +20,7 @@ LAYERS = [
     ["nonlinearities", "cells", "initializers", "clipping", "tasks"],
     ["engines"],
     ["layer"],
-    ["stack"],
+    ["stack", "bench"],
     ["model"],
     ["probes"],
     ["config", "pictures"],
