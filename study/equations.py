@@ -1,12 +1,15 @@
 """A cell is its equations: text in, states, parameters and symbolic expressions out."""
 
 import ast
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
 import sympy
+import torch
 
 from study.errors import unknown
 from study.functions import FUNCTIONS
@@ -19,10 +22,13 @@ from study.notation import (
     is_matrix,
     is_vector,
     parse,
+    shorten,
     to_latex,
 )
 
 phi = sympy.Function(PHI)
+_LARGEST = 1e300  # a literal beyond it is a mistake, and infinite in float64 soon
+_APPLIED = re.compile(rf"\b([WU](?:_\w+)?)\(([A-Za-z]\w*{PRIME}?)\)")
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,11 @@ class Parameter:
     columns: str | None
 
     def shape(self, inputs: int, hidden: int) -> tuple[int, ...]:
-        return (hidden,) if self.columns is None else (hidden, {"I": inputs, "H": hidden}[self.columns])
+        return (
+            (hidden,)
+            if self.columns is None
+            else (hidden, {"I": inputs, "H": hidden}[self.columns])
+        )
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,11 @@ class Assignment:
     target: str
     expression: sympy.Expr
     tree: ast.expr = field(repr=False)
+
+    def __str__(self) -> str:
+        """As written, with the brackets and spaces that Python puts."""
+        right = _APPLIED.sub(r"\1 \2", ast.unparse(self.tree))
+        return f"{as_written(self.target)} = {as_written(right)}"
 
     @property
     def symbol(self) -> sympy.Symbol:
@@ -84,12 +99,17 @@ class Cell:
 
     def __post_init__(self) -> None:
         reader = _Reader(tuple(self.state.split()))
-        assignments = tuple(reader.assignment(target, tree) for target, tree in parse(self.equations))
+        assignments = tuple(
+            reader.assignment(target, tree) for target, tree in parse(self.equations)
+        )
         missing = [s for s in reader.states if s + PRIME not in reader.defined]
         if missing:
             raise EquationError(f"cell {self.name!r} has no equation for {missing[0]}'")
-        if self.forget_gate and f"b_{self.forget_gate}" not in reader.parameters:
-            raise EquationError(f"cell {self.name!r} has no bias b_{self.forget_gate} for its forget gate")
+        gate = self.forget_gate
+        if gate is not None and (gate not in reader.defined or gate in reader.states):
+            raise EquationError(f"cell {self.name!r} has no gate {gate!r} to be its forget gate")
+        if gate is not None and f"b_{gate}" not in reader.parameters:
+            raise EquationError(f"cell {self.name!r} has no bias b_{gate} for its forget gate")
         for name, value in (
             ("states", reader.states),
             ("assignments", assignments),
@@ -98,13 +118,21 @@ class Cell:
         ):
             object.__setattr__(self, name, value)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Cell":
+        return self  # immutable, and the engines keep what they derive from it by identity
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = (f.name for f in fields(self) if f.init)
+        return Cell, tuple(getattr(self, name) for name in given)
+
     @property
     def output(self) -> str:
         return self.states[0]
 
     @property
     def uses_phi(self) -> bool:
-        return any(a.expression.has(phi) for a in self.assignments)
+        written = [a.expression for a in self.assignments]
+        return any(e.has(phi) for e in [*written, *(p.operand for p in self.products.values())])
 
     @property
     def recurrent_matrices(self) -> tuple[str, ...]:
@@ -126,33 +154,31 @@ class Cell:
         Parameters that no equation uses any more are gone. Raises UserError for a name that has no
         equation.
         """
+        if twice := sorted(set(edits or ()) & set(right_hand_sides)):
+            raise EquationError(f"{twice[0]} is replaced twice")
         changes = {**(edits or {}), **right_hand_sides}
-        lines = []
-        for assignment in self.assignments:
-            target = as_written(assignment.target)
-            right = changes.pop(target, None)
-            lines.append(f"{target} = {right or self._written(assignment.target)}")
-        if changes:
-            targets = [as_written(a.target) for a in self.assignments]
-            raise unknown(f"equation in {self.name!r}", next(iter(changes)), targets)
-        text = "\n".join(lines)
-        defined = {a for a, _ in parse(text)}
-        uses_gate = f"b_{self.forget_gate}" in text
-        return replace(
+        for target, right in changes.items():
+            if not isinstance(right, str) or not right.strip() or "\n" in right:
+                raise EquationError(f"replace {target} by one expression as text (got {right!r})")
+        targets = {as_written(a.target): a for a in self.assignments}
+        for target in changes:
+            if target not in targets:
+                raise unknown(f"equation in {self.name!r}", target, targets)
+        lines = [
+            f"{target} = {changes[target]}" if target in changes else str(assignment)
+            for target, assignment in targets.items()
+        ]
+        edited = ", ".join(f"{target} = {right.strip()}" for target, right in changes.items())
+        changed = replace(
             self,
-            name=name or f"{self.name} with {', '.join({**(edits or {}), **right_hand_sides})} replaced",
-            equations=text,
+            name=name or f"{self.name} with {edited}",
+            equations="\n".join(lines),
             source=source or self.source,
-            summary=self.summary if summary is None else summary,
-            forget_gate=self.forget_gate if self.forget_gate in defined and uses_gate else None,
+            summary=f"{self.name} with {edited}" if summary is None else summary,
+            forget_gate=None,
         )
-
-    def _written(self, target: str) -> str:
-        for line in self.equations.splitlines():
-            left, _, right = line.partition("=")
-            if left.strip() == as_written(target):
-                return right.strip()
-        raise AssertionError(target)
+        keeps = self.forget_gate and f"b_{self.forget_gate}" in changed.parameters
+        return replace(changed, forget_gate=self.forget_gate) if keeps else changed
 
     def parameter_count(self, inputs: Any, hidden: Any) -> Any:
         """Number of trained values; with symbols for I and H, the formula."""
@@ -187,7 +213,7 @@ def function_of(argument: str, text: str) -> sympy.Expr:
     Raises EquationError.
     """
     [(_, tree)] = parse(f"value = {text}")
-    reader = _Reader((argument,))
+    reader = _Reader((argument,), has_input=False)
     expression = reader.expression(tree)
     if reader.parameters or reader.products or expression.has(phi):
         raise EquationError(f"a function of {argument} has no parameters: {text!r}")
@@ -197,12 +223,12 @@ def function_of(argument: str, text: str) -> sympy.Expr:
 class _Reader:
     """Turns syntax trees into expressions, collecting parameters and products on the way."""
 
-    def __init__(self, states: tuple[str, ...]) -> None:
+    def __init__(self, states: tuple[str, ...], has_input: bool = True) -> None:
         if not states or len(set(states)) != len(states):
             raise EquationError(f"a cell needs distinct states, got {states!r}")
         for state in states:
             self._refuse_reserved(state)
-        self.states = states
+        self.states, self.has_input = states, has_input
         self.defined: dict[str, None] = dict.fromkeys(states)
         self.parameters: dict[str, Parameter] = {}
         self.products: dict[sympy.Symbol, Product] = {}
@@ -218,23 +244,52 @@ class _Reader:
         if target in self.defined:
             raise EquationError(f"{as_written(target)} is assigned twice, or without its prime")
         if target.endswith(PRIME) and target.removesuffix(PRIME) not in self.states:
-            raise EquationError(f"{as_written(target)} is no state; states: {' '.join(self.states)}")
+            raise EquationError(
+                f"{as_written(target)} is no state; states: {' '.join(self.states)}"
+            )
         expression = self.expression(tree)
-        if self.size(expression) == "I":
+        if self.width(tree) == "I":
             raise EquationError(
                 f"{as_written(target)}: x has I entries and a state H; apply a matrix to it, W x"
             )
         self.defined[target] = None
         return Assignment(target, expression, tree)
 
-    def size(self, expression: sympy.Expr) -> str:
-        """I when the input stands in it outside of a matrix, else H."""
-        names = {symbol.name for symbol in expression.free_symbols}
-        if INPUT in names and len(names) > 1:
-            raise EquationError(f"x has I entries, {', '.join(sorted(names - {INPUT}))} H: apply a matrix")
-        return "I" if INPUT in names else "H"
+    def width(self, node: ast.expr) -> str | None:
+        """I for what is as wide as the input, H for the state's width, None for a number.
+
+        Read off the tree, as written: sympy may have simplified a name away.
+        """
+        match node:
+            case ast.Constant():
+                return None
+            case ast.Name(id=name):
+                return "I" if name == INPUT else "H"
+            case ast.Call(func=ast.Name(id=name), args=[argument]):
+                return "H" if is_matrix(name) else self.width(argument)
+            case ast.UnaryOp(operand=operand):
+                return self.width(operand)
+            case ast.BinOp(left=left, right=right):
+                widths = {self.width(left), self.width(right)} - {None}
+                if len(widths) > 1:
+                    raise EquationError(
+                        f"x has I entries and a state H; apply a matrix to x first: "
+                        f"{as_written(ast.unparse(node))}"
+                    )
+                return widths.pop() if widths else None
+        raise AssertionError(ast.dump(node))
 
     def expression(self, node: ast.expr) -> sympy.Expr:
+        """Refuses what is no finite real number: h/0, or a literal beyond floating point."""
+        value = self._expression(node)
+        if value.has(sympy.zoo, sympy.nan, sympy.oo, sympy.I) or (
+            value.is_Number and not abs(value) <= _LARGEST
+        ):
+            text = shorten(as_written(ast.unparse(node)))
+            raise EquationError(f"{text} is not a finite number")
+        return value
+
+    def _expression(self, node: ast.expr) -> sympy.Expr:
         match node:
             case ast.Constant(value=int(value)):
                 return sympy.Integer(value)
@@ -260,22 +315,29 @@ class _Reader:
                     case _:
                         return a**b
             case ast.Call(func=ast.Name(id=name), args=[argument]):
-                return self.call(name, self.expression(argument))
+                return self.call(name, argument)
         raise AssertionError(ast.dump(node))
 
     def name(self, name: str) -> sympy.Expr:
         if is_matrix(name):
-            raise EquationError(f"matrix {name} is applied to nothing; write {name} x or {name} (…)")
+            raise EquationError(
+                f"matrix {name} is applied to nothing; write {name} x or {name} (…)"
+            )
         if is_vector(name):
             self.parameters.setdefault(name, Parameter(name, None))
-        elif name != INPUT and name not in self.defined:
-            known = [INPUT, *(as_written(d) for d in self.defined)]
+        elif name == PHI or name in FUNCTIONS:
+            raise EquationError(f"{name} needs its argument, {name}(…)")
+        elif name not in self.defined and not (name == INPUT and self.has_input):
+            known = [INPUT] * self.has_input + [as_written(d) for d in self.defined]
             raise EquationError(str(unknown("value", as_written(name), known)))
         return sympy.Symbol(name)
 
-    def call(self, name: str, argument: sympy.Expr) -> sympy.Expr:
+    def call(self, name: str, node: ast.expr) -> sympy.Expr:
+        argument = self.expression(node)
         if is_matrix(name):
-            columns = self.size(argument)
+            columns = self.width(node)
+            if columns is None or argument.is_Number:
+                raise EquationError(f"matrix {name} is applied to a number; write {name} x")
             known = self.parameters.setdefault(name, Parameter(name, columns))
             if known.columns != columns:
                 raise EquationError(f"matrix {name} is applied both to the input and to a state")
@@ -286,4 +348,8 @@ class _Reader:
             return phi(argument)
         if name not in FUNCTIONS:
             raise EquationError(str(unknown("function", name, [PHI, *FUNCTIONS])))
+        if argument.is_Number:
+            number = torch.tensor(float(argument), dtype=torch.float64)
+            value = float(FUNCTIONS[name].evaluate(number))
+            return sympy.Float(value) if isfinite(value) else sympy.nan
         return FUNCTIONS[name].symbol(argument)

@@ -10,6 +10,10 @@ class UserError(ValueError):
     The command line prints it without a traceback and exits with code 2.
     """
 
+    def __init__(self, text: str) -> None:
+        # What is quoted may hold line breaks: keys of a TOML file, an exception's text.
+        super().__init__(" ".join(text.splitlines()))
+
 
 def unknown(noun: str, given: object, known: Iterable[str]) -> UserError:
     """The error for a name that does not exist, with the nearest known one."""

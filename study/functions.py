@@ -13,8 +13,38 @@ import sympy
 import torch
 from torch import Tensor
 
+# sympy's own tanh, exp and log rewrite what they are given, for nested ones in exponential time, and
+# turn numbers into symbols such as E. These stay as written.
 
-class sigmoid(sympy.Function):  # noqa: N801 (sympy's functions are lower case)
+
+class tanh(sympy.Function):
+    """(e^a - e^-a)/(e^a + e^-a)."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return 1 - tanh(self.args[0]) ** 2
+
+
+class exp(sympy.Function):
+    """e^a."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return exp(self.args[0])
+
+
+class log(sympy.Function):
+    """Natural logarithm."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return 1 / self.args[0]
+
+
+class sigmoid(sympy.Function):
     """σ(a) = 1/(1+e^-a)."""
 
     nargs = 1
@@ -24,7 +54,7 @@ class sigmoid(sympy.Function):  # noqa: N801 (sympy's functions are lower case)
         return value * (1 - value)
 
 
-class relu(sympy.Function):  # noqa: N801
+class relu(sympy.Function):
     """max(a, 0)."""
 
     nargs = 1
@@ -33,7 +63,7 @@ class relu(sympy.Function):  # noqa: N801
         return step(self.args[0])
 
 
-class step(sympy.Function):  # noqa: N801
+class step(sympy.Function):
     """1 where a > 0, else 0; its derivative is 0 everywhere."""
 
     nargs = 1
@@ -67,11 +97,11 @@ def _step(a: Tensor) -> Tensor:
 FUNCTIONS: dict[str, Elementary] = {
     entry.name: entry
     for entry in (
-        Elementary("tanh", sympy.tanh, torch.tanh, r"\tanh", "tanh_"),
+        Elementary("tanh", tanh, torch.tanh, r"\tanh", "tanh_"),
         Elementary("sigmoid", sigmoid, torch.sigmoid, r"\sigma", "sigmoid_"),
         Elementary("relu", relu, torch.relu, r"\operatorname{relu}", "relu_", "relu_pullback"),
         Elementary("step", step, _step, r"\operatorname{step}", "step_"),
-        Elementary("exp", sympy.exp, torch.exp, r"\exp", "exp_"),
-        Elementary("log", sympy.log, torch.log, r"\log", "log_"),
+        Elementary("exp", exp, torch.exp, r"\exp", "exp_"),
+        Elementary("log", log, torch.log, r"\log", "log_"),
     )
 }

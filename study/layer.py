@@ -56,12 +56,16 @@ class Layer(nn.Module):
             raise unknown("engine", engine, ENGINES)
         self.engine = engine
         for what, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if size < 1:
-                raise UserError(f"{what} must be at least 1 (got {size})")
+            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+                raise UserError(f"{what} must be a whole number, at least 1 (got {size!r})")
         self.cell = cell if isinstance(cell, Cell) else CELLS[cell]
         self.phi = NONLINEARITIES[phi]
         self.input_size, self.hidden_size = input_size, hidden_size
-        of_u, of_w, of_b = RECURRENT.build(recurrent), INPUT_WEIGHTS.build(inputs), BIASES.build(biases)
+        of_u, of_w, of_b = (
+            RECURRENT.build(recurrent),
+            INPUT_WEIGHTS.build(inputs),
+            BIASES.build(biases),
+        )
         check_suits(self.cell, of_u, of_w, of_b)
         generator = generator if generator is not None else torch.default_generator
         for name, parameter in self.cell.parameters.items():

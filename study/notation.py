@@ -19,8 +19,12 @@ _MATRIX = re.compile(r"[WU](_\w+)?")
 _VECTOR = re.compile(r"[bp](_\w+)?")
 _APPLICATION = re.compile(rf"\b([WU](?:_\w+)?)\s+([A-Za-z]\w*{PRIME}?)\b(?!\s*\()")
 _NESTED = re.compile(r"\b([WU](?:_\w+)?)\s+([A-Za-z]\w*)\s*\(")
+_CHAINED = re.compile(r"\b([WU](?:_\w+)?)\s+([WU](?:_\w+)?)\b")
+_JUXTAPOSED = re.compile(rf"([A-Za-z_]\w*{PRIME}?)\s+([A-Za-z_]\w*)")
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 _LONGEST = 10_000
+_MOST_NODES = 2_000
+_DEEPEST = 60
 _HIGHEST_POWER = 8
 
 
@@ -50,43 +54,76 @@ def parse(text: str) -> list[tuple[str, ast.expr]]:
     return [_parse_line(line) for line in lines if line and not line.startswith("#")]
 
 
+def shorten(line: str) -> str:
+    """For error messages: long text is cut."""
+    return repr(line if len(line) <= 80 else line[:77] + "…")
+
+
 def _parse_line(line: str) -> tuple[str, ast.expr]:
     if PRIME in line:
-        raise EquationError(f"write a new state as c', not c{PRIME}: {line!r}")
+        raise EquationError(f"write a new state as c', not c{PRIME}: {shorten(line)}")
     code = re.sub(r"(?<=\w)'", PRIME, line)
     if nested := _NESTED.search(code):
         matrix, function = nested.groups()
-        raise EquationError(f"put what {matrix} applies to in brackets, {matrix} ({function}(…)): {line!r}")
+        raise EquationError(
+            f"put what {matrix} applies to in brackets, {matrix} ({function}(…)): {shorten(line)}"
+        )
+    if chained := _CHAINED.search(code):
+        first, second = chained.groups()
+        raise EquationError(
+            f"put what {first} applies to in brackets, {first} ({second} …): {shorten(line)}"
+        )
     code = _APPLICATION.sub(r"\1(\2)", code)
+    if two := _JUXTAPOSED.search(code):
+        first, second = two.groups()
+        raise EquationError(f"write {first}*{second} to multiply: {shorten(line)}")
     try:
         statements = ast.parse(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise EquationError(f"not an equation: {line!r}") from None
+        raise EquationError(f"not an equation: {shorten(line)}") from None
     if len(statements) != 1 or not isinstance(statements[0], ast.Assign):
-        raise EquationError(f"an equation is 'name = expression', this is not: {line!r}")
+        raise EquationError(f"an equation is 'name = expression', this is not: {shorten(line)}")
     target = statements[0].targets[0]
     if len(statements[0].targets) != 1 or not isinstance(target, ast.Name):
-        raise EquationError(f"the left-hand side must be one name: {line!r}")
+        raise EquationError(f"the left-hand side must be one name: {shorten(line)}")
+    _measure(statements[0].value, line)
     _check(statements[0].value, line)
     return target.id, statements[0].value
+
+
+def _measure(tree: ast.expr, line: str) -> None:
+    """Refuse what is too large to walk by recursion; no cell of the literature comes near."""
+    nodes, level = 0, [tree]
+    for _ in range(_DEEPEST):
+        nodes += len(level)
+        level = [
+            child
+            for node in level
+            for child in ast.iter_child_nodes(node)
+            if isinstance(child, ast.expr)
+        ]
+        if not level:
+            break
+    if level or nodes > _MOST_NODES:
+        raise EquationError(f"the equation is too long or too deeply nested: {shorten(line)}")
 
 
 def _check(node: ast.expr, line: str) -> None:
     match node:
         case ast.Name():
-            return
+            return None
         case ast.Constant(value=bool()):
             pass
         case ast.Constant(value=int() | float()):
-            return
+            return None
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
             return _check(operand, line)
         case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int(power))):
-            if not 0 <= power <= _HIGHEST_POWER:
-                raise EquationError(f"a power must be 0 to {_HIGHEST_POWER}: {line!r}")
+            if isinstance(power, bool) or not 0 <= power <= _HIGHEST_POWER:
+                raise EquationError(f"a power must be 0 to {_HIGHEST_POWER}: {shorten(line)}")
             return _check(left, line)
         case ast.BinOp(op=ast.Pow()):
-            raise EquationError(f"a power must be a whole number: {line!r}")
+            raise EquationError(f"a power must be a whole number: {shorten(line)}")
         case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _OPERATORS):
             _check(left, line)
             return _check(right, line)
@@ -94,14 +131,18 @@ def _check(node: ast.expr, line: str) -> None:
             return _check(argument, line)
         case _:
             pass
-    raise EquationError(f"{ast.unparse(node)!r} is not part of the equation language: {line!r}")
+    raise EquationError(
+        f"{ast.unparse(node)!r} is not part of the equation language: {shorten(line)}"
+    )
 
 
 _LATEX_NAMES = {"alpha", "beta", "gamma", "eps", "tau", "lambda_", "nu", "mu"}
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
 
 
-def to_latex(target: str, tree: ast.expr, states: tuple[str, ...], functions: dict[str, str]) -> str:
+def to_latex(
+    target: str, tree: ast.expr, states: tuple[str, ...], functions: dict[str, str]
+) -> str:
     """``i_t = \\sigma(W_{i} x_t + U_{i} h_{t-1} + b_{i})``; terms stand in the order written."""
 
     def name(text: str) -> str:

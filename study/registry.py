@@ -1,7 +1,7 @@
 """One small registry: by name, duplicates refused, unknown names answered with the known ones."""
 
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
@@ -58,7 +58,7 @@ class Choice(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
     )
 
     name: str
@@ -87,7 +87,12 @@ class Choices(Registry[type[C]], Generic[C]):
         Raises UserError for an unknown name or parameter and for a value out of bounds.
         """
         if isinstance(given, Choice):
-            return given  # type: ignore[return-value]
+            for cls in self._things.values():
+                if isinstance(given, cls):
+                    return given
+            raise unknown(self.noun, given.name, self)
+        if not isinstance(given, str | Mapping):
+            raise UserError(f"{self.noun} must be a name, or a table with a name (got {given!r})")
         settings = {"name": given} if isinstance(given, str) else dict(given)
         if "name" not in settings:
             raise UserError(f"{self.noun} needs a name; known: {', '.join(self)}")
@@ -107,7 +112,9 @@ class Choices(Registry[type[C]], Generic[C]):
         if problem["type"] == "missing":
             return f"{self.noun} {name!r} needs its parameter {field!r}"
         text = describe_problem(problem)
-        return f"{self.noun} {name!r}: {field}: {text}" if field else f"{self.noun} {name!r}: {text}"
+        return (
+            f"{self.noun} {name!r}: {field}: {text}" if field else f"{self.noun} {name!r}: {text}"
+        )
 
 
 def describe_problem(problem: Any) -> str:

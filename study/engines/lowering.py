@@ -6,6 +6,7 @@ from operator import add, mul
 from typing import Any
 
 import sympy
+import torch
 
 from study.functions import FUNCTIONS
 
@@ -38,6 +39,9 @@ def lower(expression: sympy.Expr) -> Evaluate:
             return lambda values: base(values) ** exponent
         case sympy.Function() if expression.func in _TORCH:
             function, argument = _TORCH[expression.func], lower(expression.args[0])
+            if not expression.free_symbols:
+                folded = float(function(torch.as_tensor(argument({}), dtype=torch.float64)))
+                return lambda values: folded
             return lambda values: function(argument(values))
     raise NotImplementedError(f"cannot compute {expression!r}")
 

@@ -37,7 +37,8 @@ def run(
     fixed = {name: parameters[name] for name, p in cell.parameters.items() if p.columns is None}
     weights = {stage: torch.cat([parameters[m] for m in stage.matrices]) for stage in plan.stages}
     projected = [
-        (stage, (operand({INPUT: x}) @ weights[stage].T).unbind(0)) for stage, operand in plan.inputs
+        (stage, (operand({INPUT: x}) @ weights[stage].T).unbind(0))
+        for stage, operand in plan.inputs
     ]
 
     now = dict(state)
@@ -48,7 +49,7 @@ def run(
             _spread(stage, rows[t], values)
         for item, evaluate in plan.steps:
             if isinstance(item, Stage):
-                _spread(item, evaluate(values) @ weights[item].T, values)
+                _spread(item, _as_state(evaluate(values), shape, x) @ weights[item].T, values)
             else:
                 values[item] = evaluate(values)
                 if recorder is not None and item.endswith(PRIME):
@@ -58,8 +59,7 @@ def run(
             history[name].append(value)
         now = new if lengths is None else _hold(new, now, (t < lengths)[:, None])
     if recorder is not None:
-        for name, values_over_time in history.items():
-            _record(recorder, name, values_over_time)
+        _record(recorder, history)
     outputs = torch.stack(history[cell.output])
     if lengths is not None:
         live = torch.arange(len(x), device=x.device)[:, None] < lengths
@@ -99,23 +99,25 @@ def _own(value: Tensor) -> Tensor:
     return value.view_as(value) if value.requires_grad else value.clone().requires_grad_()
 
 
-def _hold(
-    new: Mapping[str, Tensor], old: Mapping[str, Tensor], live: Tensor
-) -> dict[str, Tensor]:
+def _hold(new: Mapping[str, Tensor], old: Mapping[str, Tensor], live: Tensor) -> dict[str, Tensor]:
     return {name: torch.where(live, value, old[name]) for name, value in new.items()}
 
 
-def _record(recorder: StateGradients, name: str, values: list[Tensor]) -> None:
-    first = values[0]
-    gradients = first.new_zeros(len(values), *first.shape)
-    recorder.store(name, gradients)
+def _record(recorder: StateGradients, history: Mapping[str, list[Tensor]]) -> None:
+    gradients = {
+        name: values[0].new_zeros(len(values), *values[0].shape) for name, values in history.items()
+    }
 
-    def keep(t: int) -> Callable[[Tensor], None]:
+    def keep(name: str, t: int) -> Callable[[Tensor], None]:
         def hook(gradient: Tensor) -> None:
-            gradients[t] = gradient.detach()
+            gradients[name][t] = gradient.detach()
+            # Only a backward pass fills the recorder: zeros mean "vanished", not "never measured".
+            for each, values in gradients.items():
+                recorder.store(each, values)
 
         return hook
 
-    for t, value in enumerate(values):
-        if value.requires_grad:
-            value.register_hook(keep(t))
+    for name, values in history.items():
+        for t, value in enumerate(values):
+            if value.requires_grad:
+                value.register_hook(keep(name, t))

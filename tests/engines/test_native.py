@@ -45,9 +45,7 @@ def test_any_sizes_and_lengths(data):
     phi = data.draw(st.sampled_from(phis))
     steps, batch = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 40))
     sizes = (steps, batch, data.draw(st.integers(1, 20)), data.draw(st.integers(1, 70)))
-    lengths = data.draw(
-        st.none() | st.lists(st.integers(1, steps), min_size=batch, max_size=batch)
-    )
+    lengths = data.draw(st.none() | st.lists(st.integers(1, steps), min_size=batch, max_size=batch))
     seed = data.draw(st.integers(0, 1000))
     record = data.draw(st.booleans())
     case = Case(ALL[name], phi, sizes, seed=seed, lengths=lengths, scale=0.8)

@@ -1,0 +1,41 @@
+# make demo: a first comparison in a few minutes. make test: every check that a change must pass.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test check lint types install clean
+
+demo: install
+	$(BIN)/longlag sweep quickstart
+	$(BIN)/longlag report quickstart
+	@echo
+	@echo "The report:    reports/quickstart/index.html"
+	@echo "Every run:     $(BIN)/longlag ui"
+	@echo "Your own:      $(BIN)/longlag --help"
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install lint types test
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+install: $(INSTALLED)
+
+# Reinstalled when what is to be installed has changed. venv makes a new environment or keeps one.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "longlag needs Python 3.11 or newer; try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -c constraints.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,161 @@
+"""The columns of every table: their types and what they mean, once, for code and readers."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+Columns = Mapping[str, tuple[str, str]]  # name -> (dtype, meaning)
+
+_WHERE: Columns = {
+    "arm": ("str", "the arm's name: its labels on the compared axes"),
+    "task": ("str", "label of the task"),
+    "architecture": ("str", "labels of all compared axes but the task"),
+}
+
+ARMS: Columns = {
+    **_WHERE,
+    "arm_run_id": ("str", "MLflow run id of the arm (parent run)"),
+    "cell": ("str", "model.cell"),
+    "planned": ("float64", "trials planned (metric trials/planned)"),
+    "budget": ("float64", "updates a run may use (train.steps)"),
+    "batch": ("float64", "sequences a mini-batch (train.batch)"),
+    "best_trial_key": ("str", "trial_key of the chosen trial"),
+}
+
+RUNS: Columns = {
+    **_WHERE,
+    "run_id": ("str", "MLflow run id"),
+    "trial_key": ("str", "study/arm/number/attempt"),
+    "role": ("str", "trial or confirmation"),
+    "outcome": ("str", "solved, budget (ran out of updates), pruned, diverged, failed, running"),
+    "chosen": ("bool", "whether this is the arm's best trial, which the confirmations repeat"),
+    "score": ("float64", "what the search minimized"),
+    "solved": ("bool", "whether the task's criterion was met on the validation set"),
+    "steps": ("float64", "updates done"),
+    "steps_to_solve": ("float64", "updates done when the criterion was met; empty when never"),
+    "budget": ("float64", "updates the run could use"),
+    "validation_loss": ("float64", "best validation loss"),
+    "validation_metric": ("float64", "best value of the task's metric on the validation set"),
+    "test_loss": ("float64", "test loss at the best validation loss; confirmations only"),
+    "test_metric": ("float64", "the task's metric on the test set; confirmations only"),
+    "half_life_init": (
+        "float64",
+        "steps in which the gradient halves, before training; inf: never",
+    ),
+    "half_life_final": ("float64", "the same after training"),
+    "log_slope_init": (
+        "float64",
+        "slope of ln of the gradient's norm a step of lag, before training",
+    ),
+    "log_slope_final": ("float64", "the same after training"),
+    "clip_rate": ("float64", "share of updates in which clipping acted"),
+    "parameters": ("float64", "trained numbers in the network"),
+    "wall_seconds": ("float64", "duration of the run"),
+    "seconds_per_step": ("float64", "seconds an update"),
+    "seed": ("str", "the run's seed"),
+}
+
+CURVES: Columns = {
+    **_WHERE,
+    "run_id": ("str", "MLflow run id"),
+    "role": ("str", "trial or confirmation"),
+    "key": ("str", "MLflow metric"),
+    "step": ("int64", "updates done"),
+    "value": ("float64", "value of the metric"),
+}
+
+FLOWS: Columns = {
+    **_WHERE,
+    "run_id": ("str", "MLflow run id"),
+    "role": ("str", "trial or confirmation"),
+    "stage": ("str", "init (before training) or final"),
+    "state": ("str", "h (output), c (cell state) or another state of the cell"),
+    "lag": ("int64", "steps before the last one"),
+    "norm": ("float64", "mean over sequences of the norm of dL/dstate at that lag"),
+}
+
+SUMMARY: Columns = {
+    **_WHERE,
+    "trials": ("int64", "trials of the search that have ended"),
+    "planned": ("float64", "trials planned"),
+    "solved": ("int64", "trials that met the criterion"),
+    "out_of_budget": ("int64", "trials that ran out of updates unsolved"),
+    "pruned": ("int64", "trials stopped early as unpromising"),
+    "diverged": ("int64", "trials with a non-finite or exploding loss"),
+    "failed": ("int64", "trials that ended with an error"),
+    "unfinished": ("int64", "trials recorded as still running or interrupted"),
+    "confirmations": ("int64", "confirmation runs that have ended, failed ones left out"),
+    "confirmed": ("int64", "confirmation runs that met the criterion"),
+    "confirmed_low": ("float64", "95 % Wilson interval of the solved fraction, lower end"),
+    "confirmed_high": ("float64", "95 % Wilson interval of the solved fraction, upper end"),
+    "confirmations_diverged": ("int64", "confirmation runs that diverged"),
+    "confirmations_failed": ("int64", "confirmation runs that ended with an error"),
+    "test_loss_iqm": ("float64", "interquartile mean of the confirmations' test losses"),
+    "test_loss_low": ("float64", "95 % bootstrap interval of it, lower end; from 5 runs on"),
+    "test_loss_high": ("float64", "95 % bootstrap interval of it, upper end; from 5 runs on"),
+    "test_loss_min": ("float64", "lowest test loss of a confirmation"),
+    "test_loss_max": ("float64", "highest test loss of a confirmation"),
+    "test_metric_iqm": ("float64", "interquartile mean of the confirmations' test metric"),
+    "test_metric_min": ("float64", "lowest of them"),
+    "test_metric_max": ("float64", "highest of them"),
+    "median_steps_to_solve": (
+        "float64",
+        "updates by which half of the confirmations had solved (Kaplan-Meier); inf: not half of them",
+    ),
+    "half_life_init": (
+        "float64",
+        "ln 2 / -(median log slope) over runs, before training; inf: none",
+    ),
+    "half_life_final": ("float64", "the same after training"),
+    "half_life_runs": ("str", "whose gradients these are: confirmations, or the chosen trial"),
+    "parameters": ("float64", "trained numbers in the network (median)"),
+    "seconds_per_1000_updates": ("float64", "median over the arm's runs"),
+    "best_score": ("float64", "score of the chosen trial"),
+    "chosen": ("str", "the searched parameters of the chosen trial"),
+    "arm_run_id": ("str", "MLflow run id of the arm"),
+    "chosen_run_id": ("str", "MLflow run id of the chosen trial"),
+    "confirmation_run_ids": ("str", "MLflow run ids of the confirmations"),
+}
+
+IMPORTANCE: Columns = {
+    **_WHERE,
+    "parameter": ("str", "searched parameter"),
+    "fraction": ("float64", "main effect: share of the forest's variance of log(2 + score)"),
+    "r2": ("float64", "out-of-bag R² of the forest"),
+    "trials": ("int64", "trials with a score"),
+    "refusal": ("str", "why there is no fraction"),
+    "arm_run_id": ("str", "MLflow run id of the arm, the parent of these trials"),
+}
+
+PAIRS: Columns = {
+    "task": ("str", "label of the task"),
+    "architecture": ("str", "X"),
+    "other": ("str", "Y"),
+    "probability": ("float64", "P(test loss of X < that of Y), ties half: Mann-Whitney U / (n m)"),
+    "runs": ("int64", "n, confirmations of X"),
+    "other_runs": ("int64", "m, confirmations of Y"),
+}
+
+SOURCES: Columns = {
+    "figure": ("str", "name of the figure's files"),
+    "metric": ("str", "MLflow metric, parameter or tag that it draws"),
+    "run_id": ("str", "MLflow run id"),
+}
+
+TABLES: Mapping[str, Columns] = {
+    "arms": SUMMARY,
+    "trials": RUNS,
+    "confirmations": RUNS,
+    "curves": CURVES,
+    "flows": FLOWS,
+    "importance": IMPORTANCE,
+    "pairs": PAIRS,
+    "figure_sources": SOURCES,
+}
+
+
+def frame(rows: Iterable[Mapping[str, Any]], columns: Columns) -> pd.DataFrame:
+    """A DataFrame with exactly these columns and types, also when there are no rows."""
+    table = pd.DataFrame(list(rows), columns=list(columns))
+    return table.astype({name: dtype for name, (dtype, _) in columns.items()})

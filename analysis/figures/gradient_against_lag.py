@@ -1,0 +1,139 @@
+"""How much of the gradient at the last step is left at earlier steps."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from analysis import style
+from analysis.figures import Drawing, Missing, figure
+from analysis.runs import Results
+from analysis.statistics import half_life
+from analysis.wording import steps_text
+
+STAGES = {"init": "before training", "final": "after training"}
+DECADES = 20  # shown below the top: what is smaller than 1e-20 of it carries nothing
+
+
+@figure("gradient_against_lag", "Gradient norm against lag", order=30)
+def gradient_against_lag(results: Results) -> Drawing:
+    """A row a task, columns before and after training; norms relative to the one at lag 0."""
+    flows = results.shown(results.flows)
+    flows = _relative(flows)
+    tasks = [key for key in results.tasks if (flows["task"] == key).any()]
+    if not tasks:
+        raise Missing("No confirmation and no chosen trial has a gradient flow.")
+    looks = style.looks(results.architectures)
+    entries = flows.groupby("task")["architecture"].nunique().max()
+    drawn, axes = style.panels(
+        2 * len(tasks), height=2.5 + 0.17 * -(-entries // 2), extra=0.3, sharey="row"
+    )
+    runs = pd.concat([results.confirmations, results.trials]).set_index("run_id")
+    for row, task in enumerate(tasks):
+        for column, (stage, when) in enumerate(STAGES.items()):
+            panel = axes[2 * row + column]
+            part = flows[(flows["task"] == task) & (flows["stage"] == stage)]
+            slopes = runs[f"log_slope_{stage}"]
+            _panel(panel, part, looks, slopes, results.architectures)
+            panel.set_title(style.plain(f"{task}, {when}", 34))
+            panel.set_xlabel("lag, steps before the last")
+            style.whole_numbers(panel)
+        _limit(axes[2 * row], flows[flows["task"] == task])
+        axes[2 * row].set_ylabel("gradient norm,\nrelative to lag 0")
+    states = [s for s in dict.fromkeys(flows["state"]) if s != "h"]
+    if states:
+        thin = Line2D([], [], color=style.MUTED, linewidth=0.9, label=f"thin: {', '.join(states)}")
+        thick = Line2D([], [], color=style.MUTED, linewidth=2.0, label="thick: h, the output")
+        style.legend_below(drawn, [thick, thin])
+    return Drawing(
+        drawn,
+        _caption(flows, states),
+        [f"gradient_flow/{stage}/{state}" for stage in STAGES for state in ["h", *states]]
+        + [f"gradient_flow/{stage}/log_slope_per_step" for stage in STAGES],
+        flows["run_id"],
+    )
+
+
+def _relative(flows: pd.DataFrame) -> pd.DataFrame:
+    """Norms over the same run's, stage's and state's norm at lag 0; those without one are left out."""
+    first = flows[flows["lag"] == 0].set_index(["run_id", "stage", "state"])["norm"]
+    first = first[~first.index.duplicated()].rename("first")
+    joined = flows.join(first, on=["run_id", "stage", "state"])
+    joined = joined[np.isfinite(joined["norm"]) & (joined["first"] > 0)]
+    return joined.assign(relative=joined["norm"] / joined["first"])
+
+
+def _panel(
+    panel: Axes,
+    part: pd.DataFrame,
+    looks: dict[str, style.Look],
+    slopes: pd.Series,
+    architectures: list[str],
+) -> None:
+    entries: list[Any] = []
+    panel.set_yscale("log")
+    for name in architectures:
+        own = part[part["architecture"] == name]
+        if own.empty:
+            continue
+        look = looks[name]
+        for state, group in own.groupby("state", sort=False):
+            table = group.pivot_table(index="lag", columns="run_id", values="relative")
+            table = table.where(table > 0)  # exactly zero has no place on a logarithmic axis
+            width, quantiles = (2.0, _band(table.shape[1])) if state == "h" else (0.9, None)
+            middle = table.median(axis=1)
+            panel.plot(
+                middle.index, middle, color=look.color, linestyle=look.dashes, linewidth=width
+            )
+            if quantiles and table.shape[1] > 1:
+                panel.fill_between(
+                    middle.index,
+                    table.quantile(quantiles[0], axis=1),
+                    table.quantile(quantiles[1], axis=1),
+                    color=look.color,
+                    alpha=0.15,
+                    linewidth=0,
+                )
+        life = half_life(float(slopes.reindex(own["run_id"].unique()).median()))
+        entries.append(look.line(f"{style.plain(name, 18)}: {steps_text(life)}"))
+    if entries:
+        panel.legend(
+            handles=entries,
+            title="half-life of ∂L/∂h, steps",
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.24),
+            ncols=2,
+            handlelength=2.4,
+            columnspacing=1.0,
+            fontsize=style.FONT - 0.5,
+        )
+
+
+def _band(runs: int) -> tuple[float, float]:
+    return (0.0, 1.0) if runs < 5 else (0.25, 0.75)
+
+
+def _limit(panel: Axes, part: pd.DataFrame) -> None:
+    positive = part.loc[part["relative"] > 0, "relative"]
+    if len(positive):
+        top = float(positive.max())
+        panel.set_ylim(max(float(positive.min()) / 2, top * 10.0**-DECADES), top * 3)
+    style.logarithmic(panel.yaxis)
+
+
+def _caption(flows: pd.DataFrame, states: list[str]) -> str:
+    runs = flows.groupby("arm")["run_id"].nunique()
+    band = "all runs" if runs.max() < 5 else "the middle half of the runs"
+    text = f"""The norm of the loss's gradient with respect to the hidden state, ‖∂L/∂h‖, so many
+        steps before the end, with the loss taken at the last step only and the norm divided by the
+        one at the last step. Lines are medians over an arm's runs, bands span {band}. A line that
+        falls straight loses the same factor each step: the gradient vanishes, and an event that
+        far back cannot teach the network. A level line carries gradient across the whole sequence;
+        a rising one explodes. The half-life is ln 2 over the fitted slope of the log norm
+        ("no decay" where it does not fall). Norms of zero are not drawn."""
+    if states:
+        text += f""" Thin lines of the same colour and dash are {", ".join(states)}, which such cells
+            keep beside their output h; for an LSTM the cell state c."""
+    return text

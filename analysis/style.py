@@ -1,0 +1,201 @@
+"""How every figure looks: size, type, and one colour, dash and marker for each architecture.
+
+Colours are seaborn's colour-blind-safe palette; dashes and markers tell the same apart in grey.
+"""
+
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+WIDTH = 7.0  # inches: the text width of an A4 or letter page
+FONT = 9.5  # points at that width
+INK, MUTED, GRID = "#222222", "#5c5c5c", "#dddddd"
+
+# seaborn's "colorblind" palette, its yellow and pale pink last: they are faint on white.
+_PALETTE = [sns.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3, 4, 5, 9, 7, 8, 6)]
+_DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (2.5, 1.2))]
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*", "<", ">"]
+
+OUTCOMES: Mapping[str, tuple[str, str, str]] = {  # colour, hatch, label
+    "solved": ("#029e73", "", "solved"),
+    "budget": ("#c9c9c9", "", "ran out of updates"),
+    "pruned": ("#efefef", "////", "pruned"),
+    "diverged": ("#d55e00", "xxxx", "diverged"),
+    "failed": ("#222222", "", "failed"),
+    "running": ("#ffffff", "....", "not finished"),
+    "interrupted": ("#ffffff", "....", "not finished"),
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    color: str
+    dashes: Any
+    marker: str
+
+    def line(self, label: str, **changes: Any) -> Line2D:
+        """A legend entry."""
+        given = {"color": self.color, "linestyle": self.dashes, "linewidth": 2.0} | changes
+        return Line2D([], [], label=plain(label), **given)
+
+
+def looks(architectures: Sequence[str]) -> dict[str, Look]:
+    """One look each. With several axes ("lstm · norm") the first chooses the colour, the rest dashes."""
+    heads = list(dict.fromkeys(name.split(" · ")[0] for name in architectures))
+    tails = list(dict.fromkeys(name.partition(" · ")[2] for name in architectures))
+    found = {}
+    for name in architectures:
+        head, tail = heads.index(name.split(" · ")[0]), tails.index(name.partition(" · ")[2])
+        second = tail if len(tails) > 1 else head
+        found[name] = Look(
+            color=_PALETTE[head % len(_PALETTE)],
+            dashes=_DASHES[second % len(_DASHES)],
+            marker=_MARKERS[second % len(_MARKERS)],
+        )
+    return found
+
+
+@contextmanager
+def page() -> Iterator[None]:
+    """Settings under which a figure is drawn and saved; the same data give the same bytes."""
+    settings = sns.axes_style("ticks") | {
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same everywhere
+        "font.size": FONT,
+        "axes.titlesize": FONT + 0.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": FONT,
+        "xtick.labelsize": FONT - 0.5,
+        "ytick.labelsize": FONT - 0.5,
+        "legend.fontsize": FONT,
+        "legend.frameon": False,
+        "legend.title_fontsize": FONT,
+        "axes.edgecolor": MUTED,
+        "axes.linewidth": 0.8,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": GRID,
+        "grid.linewidth": 0.6,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "hatch.linewidth": 0.6,
+        "svg.fonttype": "path",
+        "svg.hashsalt": "longlag",
+        "text.parse_math": False,  # a "$" in a name is a dollar
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+def panels(
+    count: int, *, columns: int = 2, height: float = 2.6, extra: float = 0.5, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A page-wide figure with that many panels, row by row; a single one is not stretched in height."""
+    columns = min(columns, count)
+    lines = -(-count // columns)
+    figure = Figure(figsize=(WIDTH, lines * height + extra), layout=_layout())
+    grid = figure.subplots(lines, columns, squeeze=False, **options)
+    axes = list(grid.flat)
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
+
+
+def rows(counts: Sequence[int], height: float = 2.5) -> tuple[Figure, list[Axes]]:
+    """A page-wide figure with rows of so many panels, each row filling the width."""
+    columns = math.lcm(*counts)
+    figure = Figure(figsize=(WIDTH, len(counts) * height + 0.5), layout=_layout())
+    grid = figure.add_gridspec(len(counts), columns)
+    return figure, [
+        figure.add_subplot(grid[row, columns // count * i : columns // count * (i + 1)])
+        for row, count in enumerate(counts)
+        for i in range(count)
+    ]
+
+
+def _layout() -> ConstrainedLayoutEngine:
+    return ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.04)
+
+
+def legend_below(figure: Figure, handles: Sequence[Any], **options: Any) -> None:
+    longest = max((len(str(handle.get_label())) for handle in handles), default=1)
+    fitting = max(1, int(88 / (longest + 8)))  # letters across the page, an entry's line included
+    figure.legend(
+        handles=list(handles),
+        loc="outside lower center",
+        ncols=min(len(handles), fitting),
+        handlelength=2.8,
+        columnspacing=1.4,
+        **options,
+    )
+
+
+def levels(axes: Axes, marks: Mapping[str, float]) -> None:
+    """Labelled horizontal reference lines, the labels in the margin at the right."""
+    ordered = sorted(marks.items(), key=lambda mark: -mark[1])
+    for place, (label, value) in enumerate(ordered):
+        # The highest label stands on its line and the next hangs from its own, lest they meet.
+        anchor = "center" if len(ordered) == 1 or place > 1 else ("bottom", "top")[place]
+        dashes = "--" if label.startswith("solved") else ":"
+        axes.axhline(value, color=MUTED, linewidth=1.0, linestyle=dashes, zorder=1)
+        axes.annotate(
+            textwrap.fill(plain(f"{label} {value:.3g}", 60), 20),
+            xy=(1, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, {"bottom": -4, "top": 4}.get(anchor, 0)),
+            textcoords="offset points",
+            ha="left",
+            va=anchor,
+            fontsize=FONT - 0.5,
+            linespacing=1.05,
+            color=MUTED,
+        )
+
+
+def logarithmic(axis: Axis) -> None:
+    """Readable ticks for an axis on a logarithmic scale; call when its limits are final."""
+    low, high = sorted(axis.get_view_interval())
+    narrow = low > 0 and np.log10(high / low) < 1.8
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=7))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def power(value: float) -> str:
+    """0.01, 20, 10⁻⁵: a tick's number without need of mathematical typesetting."""
+    if value <= 0 or 1e-4 < value < 1e5:
+        return f"{value:g}"
+    digits, exponent = f"{value:.0e}".split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"10{raised}" if digits == "1" else f"{digits}·10{raised}"
+
+
+def plain(text: str, longest: int = 40) -> str:
+    """A name as a label: one line, not too long, and not hidden as one that begins with "_" is."""
+    line = " ".join(str(text).split())
+    line = line if len(line) <= longest else line[: longest - 1] + "…"
+    return "\u200b" + line if line.startswith("_") else line
+
+
+def jitter(count: int, width: float) -> np.ndarray:
+    """Evenly spaced offsets around 0."""
+    return (np.arange(count) - (count - 1) / 2) * width
+
+
+def whole_numbers(axes: Axes) -> None:
+    """Ticks of the horizontal axis at integers only."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))

@@ -1,0 +1,73 @@
+"""What a task's numbers are judged by, as the store tells it."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from study.tracking import RunRecord
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a reader must know to judge a number on this task; None where the store does not say."""
+
+    key: str
+    title: str = ""
+    length: float | None = None
+    loss: str = "loss"
+    chance_loss: float | None = None
+    plateaus: Mapping[str, float] = field(default_factory=dict)
+    solved: str = ""
+    metric: str | None = None
+    chance_metric: float | None = None
+    solved_loss: float | None = None  # the criterion as a level of the loss, or of the metric
+    solved_metric: float | None = None
+
+    @property
+    def family(self) -> str:
+        return self.title or self.key
+
+    @property
+    def caption(self) -> str:
+        steps = f", {self.length:g} steps" if self.length is not None else ""
+        return f"{self.title}{steps}" if self.title else self.key
+
+
+def card_of(run: "RunRecord") -> dict[str, Any]:
+    """The tag ``task.card`` of an arm; empty when there is none that can be read."""
+    try:
+        card = json.loads(run.tags.get("task.card", "{}"))
+    except ValueError:
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
+def read_task(key: str, card: Mapping[str, Any], params: Mapping[str, str]) -> Task:
+    def known(value: Any) -> float | None:
+        found = number(value)
+        return None if math.isnan(found) else found
+
+    return Task(
+        key=key,
+        title=str(card.get("title") or ""),
+        length=known(card.get("length")),
+        loss=str(card.get("loss") or "loss"),
+        chance_loss=known(card.get("chance_loss")),
+        plateaus={str(k): float(v) for k, v in (card.get("plateaus") or {}).items()},
+        solved=str(card.get("solved") or ""),
+        metric=card.get("metric") or None,
+        chance_metric=known(card.get("chance_metric")),
+        solved_loss=known(params.get("task.solved_below")),
+        solved_metric=known(params.get("task.solved_at")),
+    )
+
+
+def number(text: Any) -> float:
+    """NaN for what is not a number, such as "none" and "searched"."""
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return math.nan

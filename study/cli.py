@@ -1,0 +1,245 @@
+"""The command line. Every command imports what it needs itself, so that ``--help`` is quick."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from study.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from study.config import TrialConfig
+
+app = typer.Typer(
+    name="longlag",
+    help="Which recurrent network carries information and gradient across long time lags.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def main() -> None:
+    """Run the command line: a user's mistake is one line on stderr and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        _fail(str(error))
+    except TyperException as error:
+        _fail(error.format_message())
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has left, as `head` does; that is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    print(f"longlag: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+@app.command()
+def sweep(
+    space: Annotated[
+        str, typer.Argument(help="A name in search_spaces/, or a path to a TOML file.")
+    ],
+    trials: Annotated[int | None, typer.Option(help="Trials an arm.", min=1)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes; by default one a core.", min=1)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the whole study.", min=0)] = None,
+    as_name: Annotated[
+        str | None, typer.Option("--as", help="Sweep under another name, as a study of its own.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the arms and what is searched; run nothing.")
+    ] = False,
+) -> int:
+    """Run a study: every arm's trials, then the winners on fresh seeds. Run again to resume."""
+    from rich.console import Console
+
+    from study import space_file
+
+    path = space_file.find(space)
+    loaded = space_file.load(path, trials=trials, seed=seed, name=as_name)
+    console = Console(highlight=False, markup=False)
+    count = workers or _cores()
+    if dry_run:
+        from study.descriptions import describe_space
+
+        console.print(describe_space(loaded, str(path)))
+        return 0
+    from study.display import watch
+    from study.sweep import Sweep
+
+    signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way of saying stop
+    run = Sweep(loaded, Path(), count)
+    statuses = run.run()
+    again = f"longlag sweep {space}" + "".join(
+        f" {flag} {value}"
+        for flag, value in (("--trials", trials), ("--seed", seed), ("--as", as_name))
+        if value is not None
+    )
+    try:
+        last = watch(statuses, f"longlag sweep {loaded.name}", console)
+    except KeyboardInterrupt:
+        statuses.close()
+        done = sum(len(arm.trials) + len(arm.confirmations) for arm in run.progress.values())
+        console.print(f"\nstopped; {done} finished runs are kept. Go on with: {again}")
+        return INTERRUPTED
+    if not run.ran:
+        console.print("nothing left to run: everything planned is there")
+    for warning in last.warnings if last else []:
+        print(f"longlag: {warning}", file=sys.stderr)
+    console.print(
+        f"\nreport: longlag report {loaded.name}\nbrowse: longlag ui   (experiment {loaded.name!r})"
+    )
+    return 0
+
+
+@app.command()
+def train(
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE, such as train.lr=0.01; may be repeated."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A configuration as a TOML file, such as a run's config.toml."),
+    ] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="Score the best parameters on the test set too.")
+    ] = False,
+) -> int:
+    """Train one configuration as one tracked run, in the experiment "train"."""
+    from study.single import train_tracked
+
+    chosen = _configuration(config, settings or [])
+    return train_tracked(chosen, Path(), test=test)
+
+
+@app.command()
+def report(
+    study: Annotated[str, typer.Argument(help="A study that has been swept in this folder.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; by default reports/STUDY.")
+    ] = None,
+) -> int:
+    """Write a study's comparison: one HTML page, its figures and its tables."""
+    from analysis.report import write_report
+    from study.tracking import Store
+
+    store = Store.open()
+    page = write_report(store, study, out or Path("reports") / study)
+    print(f"report: {page}")
+    return 0
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5000,
+) -> int:
+    """Browse this folder's runs in the MLflow UI."""
+    from study.server import serve
+
+    return serve(Path(), port)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="cells, nonlinearities, initializers, clipping, tasks or spaces.")
+    ],
+) -> int:
+    """List what there is of a kind."""
+    from rich.console import Console
+
+    from study.descriptions import LISTS
+
+    if what not in LISTS:
+        raise unknown("list", what, LISTS)
+    Console(highlight=False, markup=False).print(LISTS[what]())
+    return 0
+
+
+@app.command()
+def show(
+    what: Annotated[str, typer.Argument(help="cell, task or space.")],
+    name: Annotated[str, typer.Argument(help="Its name, as `longlag list` has it.")],
+) -> int:
+    """Explain one cell, task or search space."""
+    from rich.console import Console
+
+    from study.descriptions import PAGES
+
+    if what not in PAGES:
+        raise unknown("kind of page", what, PAGES)
+    Console(highlight=False, markup=False).print(PAGES[what](name))
+    return 0
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(help="cells.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Which cells; by default all of them.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Timings of each, interleaved.", min=1)] = 7,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the rows to this file.")
+    ] = None,
+) -> int:
+    """Time the native engine against torch's fused cells, a Python loop and the machine's limit."""
+    if what != "cells":
+        raise unknown("benchmark", what, ["cells"])
+    from study.bench import bench_cells, print_table
+
+    print_table(bench_cells(names or None, repeats=repeats, json_path=json_file))
+    return 0
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import study
+
+        print(f"longlag {study.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Which recurrent network carries information and gradient across long time lags."""
+
+
+def _configuration(path: Path | None, settings: list[str]) -> "TrialConfig":
+    from study.config import TrialConfig, merge, parse_setting
+
+    base = TrialConfig.from_file(path).flat() if path else {}
+    return TrialConfig.from_flat(merge(base, dict(parse_setting(text) for text in settings)))
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,324 @@
+"""The complete description of one trial, and its flat names.
+
+Nested in files (``[train]`` / ``lr = 0.01``), flat where a name is needed ("train.lr"): in search
+spaces, in ``--set`` and as MLflow parameters. A choice with parameters of its own is a group: its
+``name`` and its parameters, such as ``clip.name`` and ``clip.threshold``; a bare string stands for
+the name.
+"""
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
+
+from study.cells import CELLS
+from study.clipping import CLIPPING, Clipping
+from study.errors import UserError, unknown
+from study.initializers import (
+    BIASES,
+    INPUT_WEIGHTS,
+    RECURRENT,
+    BiasInitializer,
+    MatrixInitializer,
+    check_suits,
+)
+from study.nonlinearities import NONLINEARITIES
+from study.registry import Choices, Registry, describe_problem
+from study.tasks import TASKS
+from study.tasks.base import Task
+
+Scalar = str | int | float | bool
+Flat = dict[str, Scalar]
+
+
+def _known(registry: Registry[Any]) -> BeforeValidator:
+    def check(name: Any) -> Any:
+        registry[name]
+        return name
+
+    return BeforeValidator(check)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
+    )
+
+
+class ModelConfig(_Section):
+    """The network: one recurrent layer and a linear readout."""
+
+    cell: Annotated[str, _known(CELLS)] = "lstm"
+    phi: Annotated[str, _known(NONLINEARITIES)] = "tanh"
+    hidden: int = Field(default=64, ge=1, le=8192, description="H, units")
+
+
+class InitConfig(_Section):
+    """How the layer's parameters start."""
+
+    recurrent: Annotated[SerializeAsAny[MatrixInitializer], BeforeValidator(RECURRENT.build)] = (
+        RECURRENT.build("uniform")
+    )
+    input: Annotated[SerializeAsAny[MatrixInitializer], BeforeValidator(INPUT_WEIGHTS.build)] = (
+        INPUT_WEIGHTS.build("uniform")
+    )
+    bias: Annotated[SerializeAsAny[BiasInitializer], BeforeValidator(BIASES.build)] = BIASES.build(
+        "zeros"
+    )
+
+
+class TrainConfig(_Section):
+    """How the network is trained."""
+
+    optimizer: Literal["adam", "sgd"] = "adam"
+    lr: float = Field(default=0.005, gt=0, description="learning rate")
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="of SGD; 0 for Adam")
+    batch: int = Field(default=64, ge=1, description="sequences a mini-batch")
+    steps: int = Field(default=1000, ge=1, description="budget, updates")
+    engine: Literal["auto", "native", "reference"] = "auto"
+    evaluate_every: int = Field(default=50, ge=1, description="updates between two validations")
+
+    @model_validator(mode="after")
+    def _momentum_is_of_sgd(self) -> "TrainConfig":
+        if self.optimizer != "sgd" and self.momentum:
+            raise ValueError(
+                f"momentum is a parameter of sgd, not of {self.optimizer}; set it to 0"
+            )
+        return self
+
+
+class TrialConfig(_Section):
+    """One trial. Same configuration, same numbers: ``seed`` is the only source of randomness."""
+
+    seed: int = Field(default=0, ge=0)
+    task: Annotated[SerializeAsAny[Task], BeforeValidator(TASKS.build)] = TASKS.build("adding")
+    model: ModelConfig = ModelConfig()
+    init: InitConfig = InitConfig()
+    clip: Annotated[SerializeAsAny[Clipping], BeforeValidator(CLIPPING.build)] = CLIPPING.build(
+        {"name": "norm", "threshold": 1.0}
+    )
+    train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _initializers_suit(self) -> "TrialConfig":
+        check_suits(CELLS[self.model.cell], self.init.recurrent, self.init.input, self.init.bias)
+        return self
+
+    @classmethod
+    def from_flat(cls, flat: Mapping[str, Any]) -> "TrialConfig":
+        """Raises UserError, one line, for the first thing wrong."""
+        return cls.from_nested(nest(flat))
+
+    @classmethod
+    def from_nested(cls, nested: Mapping[str, Any]) -> "TrialConfig":
+        """Raises UserError, one line, for the first thing wrong."""
+        try:
+            return cls.model_validate(dict(nested))
+        except ValidationError as error:
+            raise UserError(_explain(error)) from None
+
+    @classmethod
+    def from_file(cls, path: Path) -> "TrialConfig":
+        """From a TOML file as written by `to_toml`. Raises UserError."""
+        return cls.from_flat(flatten(read_toml(path)))
+
+    def flat(self) -> Flat:
+        """What is set, by flat name."""
+        return flatten(self.model_dump())
+
+    def complete(self) -> Flat:
+        """Every flat name there is, "none" where this trial has no such parameter."""
+        return dict.fromkeys(known_names(), "none") | self.flat()
+
+    def to_toml(self) -> str:
+        """A file that `from_file` reads back to the same configuration."""
+        return write_toml(self.model_dump())
+
+
+# The groups that are choices: their parameters depend on what is chosen.
+GROUPS: dict[str, Choices[Any]] = {
+    "task": TASKS,
+    "init.recurrent": RECURRENT,
+    "init.input": INPUT_WEIGHTS,
+    "init.bias": BIASES,
+    "clip": CLIPPING,
+}
+
+
+_DEFAULT_NAMES = {group: attrgetter(group)(TrialConfig()).name for group in GROUPS}
+
+
+def known_names() -> list[str]:
+    """Every flat name that some configuration has, in the order of the sections."""
+    names: dict[str, None] = {}
+
+    def walk(prefix: str, fields: Mapping[str, Any]) -> None:
+        for field, info in fields.items():
+            path = f"{prefix}{field}"
+            if path in GROUPS:
+                names[f"{path}.name"] = None
+                for _, choice in GROUPS[path].items():
+                    names.update(dict.fromkeys(f"{path}.{p}" for p in choice.parameters()))
+            elif isinstance(info.annotation, type) and issubclass(info.annotation, _Section):
+                walk(f"{path}.", info.annotation.model_fields)
+            else:
+                names[path] = None
+
+    walk("", TrialConfig.model_fields)
+    return list(names)
+
+
+def kind_of(name: str) -> type:
+    """int, float, bool or str: the type of a flat name's value."""
+    group = next((g for g in GROUPS if name.startswith(f"{g}.") and name != f"{g}.name"), None)
+    if group:
+        field = name.removeprefix(f"{group}.")
+        choices = (choice for _, choice in GROUPS[group].items())
+        annotation = next(
+            c.model_fields[field].annotation for c in choices if field in c.model_fields
+        )
+    elif name.endswith(".name") or name in GROUPS:
+        return str
+    else:
+        fields: Mapping[str, Any] = TrialConfig.model_fields
+        for part in name.split(".")[:-1]:
+            fields = fields[part].annotation.model_fields
+        annotation = fields[name.split(".")[-1]].annotation
+    return annotation if annotation in (int, float, bool) else str
+
+
+def check_name(name: str, where: str = "") -> None:
+    """Raises UserError, with the nearest known name, unless it is a flat name or a group's."""
+    if name not in known_names() and name not in GROUPS:
+        error = unknown("parameter", name, known_names())
+        raise UserError(f"{where}: {error}" if where else str(error))
+
+
+def full_name(name: str) -> str:
+    """``clip`` stands for ``clip.name``."""
+    return f"{name}.name" if name in GROUPS else name
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """{"clip": "norm", "clip.threshold": 1} -> {"clip": {"name": "norm", "threshold": 1}}.
+
+    A group's parameter without its name belongs to the default choice. Raises UserError for an unknown name.
+    """
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        check_name(name)
+        *parents, last = full_name(name).split(".")
+        section = nested
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        if last in section:
+            group = name.removesuffix(".name")
+            raise UserError(f"{group} is set twice, as {group} and as {group}.name")
+        section[last] = value
+    for group in GROUPS:
+        section = nested
+        for part in group.split("."):
+            section = section.get(part, {})
+        if section:
+            section.setdefault("name", _DEFAULT_NAMES[group])
+    return nested
+
+
+def merge(base: Flat, changes: Mapping[str, Scalar]) -> Flat:
+    """``base`` with changes; a group whose choice changes starts from that choice's defaults."""
+    named = {full_name(k): v for k, v in changes.items()}
+    dropped = [
+        g for g in GROUPS if f"{g}.name" in named and named[f"{g}.name"] != base.get(f"{g}.name")
+    ]
+    kept = {k: v for k, v in base.items() if not any(k.startswith(f"{g}.") for g in dropped)}
+    return kept | named
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> Flat:
+    """The inverse of `nest`, for names with dots too."""
+    flat: Flat = {}
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def parse_setting(text: str) -> tuple[str, Scalar]:
+    """``train.lr=0.01`` -> ("train.lr", 0.01); the value is read as in TOML, else as a string."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f"a setting is NAME=VALUE, such as train.lr=0.01 (got {text!r})")
+    check_name(name.strip())
+    return name.strip(), _scalar(value.strip())
+
+
+def _scalar(text: str) -> Scalar:
+    attempts: tuple[Callable[[str], Scalar], ...] = (int, float)
+    if text in ("true", "false"):
+        return text == "true"
+    for read in attempts:
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises UserError with file and line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no such file: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    except (ValueError, RecursionError) as error:  # numbers and nesting without end among them
+        raise UserError(f"{path} is not valid TOML: {error}") from None
+
+
+def write_toml(nested: Mapping[str, Any]) -> str:
+    """Scalars first, then tables; for the scalars that a configuration has."""
+    lines: list[str] = []
+
+    def write(table: Mapping[str, Any], path: tuple[str, ...]) -> None:
+        scalars = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
+        if path and scalars:
+            lines.append(f"\n[{'.'.join(path)}]")
+        lines.extend(f"{key} = {_toml_scalar(value)}" for key, value in scalars.items())
+        for key, value in table.items():
+            if isinstance(value, Mapping):
+                write(value, (*path, key))
+
+    write(nested, ())
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _toml_scalar(value: Scalar) -> str:
+    # JSON's strings, booleans and numbers are TOML's, given that non-ASCII letters are kept.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _explain(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return str(unknown("parameter", path, known_names()))
+    text = describe_problem(problem)
+    if problem["type"] == "value_error":
+        # An error of ours names what it is about by itself.
+        text = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{path}: {text}" if path else text

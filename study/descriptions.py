@@ -1,0 +1,230 @@
+"""What `longlag list` and `longlag show` print."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from study.cells import CELLS
+from study.clipping import CLIPPING
+from study.config import TrialConfig
+from study.equations import Cell
+from study.errors import UserError
+from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT
+from study.nonlinearities import NONLINEARITIES
+from study.registry import Choices
+from study.space_file import available, find, load
+from study.spaces import Searched, Space, planned_trials
+from study.tasks import TASKS
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, no_wrap=index == 0)
+    return table
+
+
+def _cells() -> RenderableType:
+    table = _table("cell", "states", "parameters", "what it is")
+    for name, cell in CELLS.items():
+        table.add_row(name, ", ".join(cell.states), cell.parameter_formula(), cell.summary)
+    return table
+
+
+def _nonlinearities() -> RenderableType:
+    table = _table("nonlinearity", "φ(a)", "sup |φ'|")
+    for name, nonlinearity in NONLINEARITIES.items():
+        table.add_row(name, nonlinearity.formula, f"{nonlinearity.gamma:g}")
+    return table
+
+
+def _choices(heading: str, choices: Choices[Any], prefix: str) -> Table:
+    table = _table(heading, "parameters", "what it does")
+    for name, choice in choices.items():
+        parameters = ", ".join(
+            f"{prefix}.{field} = {choice.model_fields[field].default}"
+            for field in choice.parameters()
+        )
+        table.add_row(name, parameters or "-", _sentence(choice))
+    return table
+
+
+def _initializers() -> RenderableType:
+    return Group(
+        _choices("of U (init.recurrent)", RECURRENT, "init.recurrent"),
+        "",
+        _choices("of W (init.input)", INPUT_WEIGHTS, "init.input"),
+        "",
+        _choices("of b (init.bias)", BIASES, "init.bias"),
+    )
+
+
+def _clipping() -> RenderableType:
+    return _choices("clipping", CLIPPING, "clip")
+
+
+def _tasks() -> RenderableType:
+    return _choices("task", TASKS, "task")
+
+
+def _spaces() -> RenderableType:
+    table = _table("space", "arms", "trials an arm", "question")
+    for name, path in available().items():
+        try:
+            space = load(path)
+        except UserError as error:
+            table.add_row(name, "", "", Text(f"cannot be read: {error}", style="red"))
+            continue
+        table.add_row(
+            name,
+            str(len(space.arms())),
+            str(planned_trials(space)),
+            " ".join(space.question.split()),
+        )
+    return table
+
+
+LISTS: dict[str, Callable[[], RenderableType]] = {
+    "cells": _cells,
+    "nonlinearities": _nonlinearities,
+    "initializers": _initializers,
+    "clipping": _clipping,
+    "tasks": _tasks,
+    "spaces": _spaces,
+}
+
+
+def describe_cell(name: str) -> RenderableType:
+    """Equations, states, parameters and source."""
+    cell = CELLS[name]
+    facts = _facts()
+    facts.add_row("states", ", ".join(cell.states) + f"; the output is {cell.output}")
+    shapes = {"I": "(H,I)", "H": "(H,H)", None: "(H)"}
+    facts.add_row(
+        "parameters", "  ".join(f"{p.name} {shapes[p.columns]}" for p in cell.parameters.values())
+    )
+    facts.add_row("count", f"{cell.parameter_formula()}   with I inputs and H units")
+    facts.add_row("forget gate", cell.forget_gate or "none")
+    facts.add_row("suits", _suiting(cell))
+    facts.add_row("source", cell.source)
+    equations = "\n".join(line.strip() for line in cell.equations.strip().splitlines())
+    reading = "x input, ' new state, * element by element, W U matrices, b p vectors"
+    if cell.uses_phi:
+        reading += ", phi: --set model.phi=…"
+    return Group(
+        Text(f"{cell.name}", style="bold"),
+        cell.summary,
+        "",
+        Padding(Text(equations, style="cyan"), (0, 0, 0, 4)),
+        "",
+        Padding(Text(reading, style="dim"), (0, 0, 1, 4)),
+        facts,
+    )
+
+
+def _suiting(cell: Cell) -> str:
+    groups = (("U", RECURRENT), ("b", BIASES))
+    return "; ".join(
+        f"{symbol}: "
+        + ", ".join(
+            n for n, c in choices.items() if c.model_validate({"name": n}).refusal(cell) is None
+        )
+        for symbol, choices in groups
+    )
+
+
+def describe_task(name: str) -> RenderableType:
+    """What is asked, chance, plateaus, the criterion, the source."""
+    cls = TASKS[name]
+    task = TASKS.build(name)
+    facts = _facts()
+    facts.add_row("input", f"{task.steps} steps of {task.input_size}")
+    read = "after the last step" if task.reads == "last" else "at every step"
+    facts.add_row("output", f"{task.output_size}, read {read}")
+    facts.add_row("loss", task.loss_name)
+    facts.add_row("chance", f"{task.chance_loss:.5g}")
+    for plateau, level in task.plateaus.items():
+        facts.add_row("plateau", f"{level:.5g}, {plateau}")
+    if task.metric:
+        facts.add_row("metric", f"{task.metric}, by chance {task.chance_metric:.3g}")
+    facts.add_row("solved", task.solved_rule)
+    for field in cls.parameters():
+        info = cls.model_fields[field]
+        words = f"  ({info.description})" if info.description else ""
+        facts.add_row("parameter", f"task.{field} = {info.default}{words}")
+    facts.add_row("source", task.source)
+    paragraphs = inspect.cleandoc(cls.__doc__ or "").split("\n\n")
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    return Group(Text(f"{task.name}: {task.title}", style="bold"), "", text, "", facts)
+
+
+def describe_space(space: Space, path: str) -> RenderableType:
+    """The question, the arms, what is fixed, compared and searched."""
+    arms = space.arms()
+    trials = planned_trials(space)
+    total = len(arms) * trials
+    facts = _facts()
+    facts.add_row("file", path)
+    named = ", ".join(arm.slug for arm in arms[:12]) + (" …" if len(arms) > 12 else "")
+    facts.add_row("arms", f"{len(arms)}: {named}")
+    facts.add_row(
+        "budget",
+        f"{trials} trials an arm, {total} in all, then {space.confirmations} fresh seeds for each arm's best",
+    )
+    facts.add_row("sampler", f"{space.sampler}, pruner {space.pruner}, seed {space.seed}")
+    for axis, labels in space.compare.items():
+        for label, settings in labels.items():
+            told = ", ".join(f"{k} = {v}" for k, v in settings.items())
+            facts.add_row(f"compare {axis}", f"{label}: {told}")
+    for name, searched in space.search.items():
+        facts.add_row("search", f"{name} {searched_in_words(searched)}")
+    for name, value in space.fixed.items():
+        facts.add_row("fixed", f"{name} = {value}")
+    default = {
+        k: v
+        for k, v in TrialConfig().flat().items()
+        if k.startswith("train.") and k not in space.fixed and k not in space.search
+    }
+    facts.add_row("default", ", ".join(f"{k} = {v}" for k, v in default.items()) or "-")
+    return Group(Text(space.name, style="bold"), " ".join(space.question.split()), "", facts)
+
+
+def searched_in_words(searched: Searched) -> str:
+    """ "0.001 to 0.1, log scale, when model.cell is lstm"."""
+    if searched.values is not None:
+        text = "one of " + ", ".join(str(v) for v in searched.values)
+    else:
+        low, high = searched.range
+        text = f"{low:g} to {high:g}" + (", log scale" if searched.log else "")
+    for name, values in searched.when.items():
+        text += f", when {name} is {' or '.join(str(v) for v in values)}"
+    return text
+
+
+def _facts() -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _sentence(cls: type[Any]) -> str:
+    """The docstring's first paragraph on one line."""
+    return " ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split())
+
+
+def _space_page(name: str) -> RenderableType:
+    path = find(name)
+    return describe_space(load(path), str(path))
+
+
+PAGES: dict[str, Callable[[str], RenderableType]] = {
+    "cell": describe_cell,
+    "task": describe_task,
+    "space": _space_page,
+}

@@ -1,0 +1,86 @@
+"""How much of the gradient at the end of a sequence reaches each earlier step."""
+
+import math
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from study.engines.recording import StateGradients
+from study.model import Model
+from study.tasks.base import Batch, Task
+
+
+@dataclass(frozen=True)
+class GradientFlow:
+    """Mean over sequences of ‖∂L/∂s_t‖ against the lag to the last step, for each state s.
+
+    The loss L is the one at the last step only: losses at every step would feed the gradient anew
+    and hide its decay. ``norms[s][lag]`` for lag = 0 … T-1. ``log_slope_per_step`` is the
+    least-squares slope of the natural logarithm of the output state's norm against lag, over the
+    lags where it is positive, and ``half_life_steps`` = ln 2/-slope; None where the norm does not
+    decay, or fewer than two lags have a positive norm.
+    """
+
+    norms: dict[str, list[float]]
+    log_slope_per_step: float | None
+    half_life_steps: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> "GradientFlow":
+        return cls(**given)
+
+
+def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None:
+    """Measured on a copy of the model in float64; None when a gradient is not finite.
+
+    float64, because in float32 a norm below 1e-38 reads as exactly zero.
+    """
+    double = deepcopy(model).double()
+    recorder = StateGradients()
+    batch = batch.to(torch.float64)
+    predictions = double(batch, recorder)
+    # The loss is a mean over sequences; times their number, each has the gradient of its own loss.
+    (task.loss(predictions[-1:], batch.targets[-1:]) * len(batch)).backward()
+    norms = {s: _mean_by_lag(recorder[s].norm(dim=-1), batch.ends) for s in recorder.states}
+    if not all(np.isfinite(values).all() for values in norms.values()):
+        return None
+    slope = log_slope(norms[model.layer.cell.output])
+    return GradientFlow(
+        norms={s: values.tolist() for s, values in norms.items()},
+        log_slope_per_step=slope,
+        half_life_steps=half_life(slope),
+    )
+
+
+def _mean_by_lag(norms: Tensor, ends: Tensor | None) -> np.ndarray:
+    """(T,B) norms at time t -> (T,) means at lag = last step - t, over the sequences that long."""
+    steps, size = norms.shape
+    if ends is None:
+        return norms.flip(0).mean(dim=1).numpy()
+    time = ends[None, :] - torch.arange(steps)[:, None]  # the step at that lag, negative: none
+    values = norms[time.clamp(min=0), torch.arange(size)]
+    there = time >= 0
+    means = (values * there).sum(dim=1) / there.sum(dim=1).clamp(min=1)
+    return means[there.any(dim=1)].numpy()
+
+
+def log_slope(norms: Sequence[float] | np.ndarray) -> float | None:
+    """Least-squares slope of ln(norm) against lag; None with fewer than two positive norms."""
+    values = np.asarray(norms, dtype=float)
+    lags = np.flatnonzero(values > 0)
+    if len(lags) < 2:
+        return None
+    return float(np.polynomial.polynomial.polyfit(lags, np.log(values[lags]), 1)[1])
+
+
+def half_life(slope: float | None) -> float | None:
+    """Steps in which the norm halves at that slope; None when it does not decay."""
+    return math.log(2) / -slope if slope is not None and slope < 0 else None

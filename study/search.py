@@ -1,0 +1,237 @@
+"""Optuna: which configuration an arm tries next, and which trial is not worth finishing.
+
+The only file that imports optuna. One Optuna study an arm, all of a space in one journal file; the
+driver is its single writer.
+"""
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from study.config import Flat, TrialConfig, kind_of
+from study.errors import UserError
+from study.seeding import derive
+from study.spaces import Arm, Space, complete, planned_trials
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+# TPE's group=True; a trial run again after a restart, which reports the same steps again.
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+warnings.filterwarnings("ignore", message="The reported value is ignored", module="optuna")
+
+HALVINGS = 3  # rungs at 1/8, 1/4 and 1/2 of the budget, the better half goes on
+
+
+def open_searches(space: Space, path: Path) -> dict[str, "ArmSearch"]:
+    """One search an arm, by its slug, all in one journal. The caller must hold the study's lock.
+
+    Raises UserError, having written nothing, when the journal cannot be read or was begun with
+    another search space.
+    """
+    journal = Journal(path)
+    for attributes in journal.studies.values():
+        if "space" in attributes:
+            _check_same_space(space, json.loads(attributes["space"]))
+            break
+    return {arm.slug: ArmSearch(space, arm, journal) for arm in space.arms()}
+
+
+class Journal:
+    """The file that holds every arm's trials. ``studies`` are there already: name -> attributes."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _repair(path)
+            self.storage = JournalStorage(JournalFileBackend(str(path)))
+            summaries = optuna.get_all_study_summaries(self.storage, include_best_trial=False)
+        except Exception as error:  # whatever a damaged file makes of Optuna's reader
+            raise UserError(f"cannot read the journal {path}: {error}") from None
+        self.studies = {summary.study_name: summary.user_attrs for summary in summaries}
+
+
+def _repair(path: Path) -> None:
+    """Undo what a kill in the middle of a write leaves: a stale lock, half a last line."""
+    for stale in path.parent.glob(f"{path.name}.lock*"):
+        stale.unlink(missing_ok=True)
+    if path.exists():
+        content = path.read_bytes()
+        whole, _, half = content.rpartition(b"\n")
+        if whole:
+            # Optuna passes over a last line that is no JSON, and fails at the next write.
+            json.loads(whole.rpartition(b"\n")[2])
+        if half:
+            with path.open("r+b") as file:
+                file.truncate(len(content) - len(half))
+
+
+class ArmSearch:
+    """One arm's search: ask, report, prune, tell."""
+
+    def __init__(self, space: Space, arm: Arm, journal: Journal) -> None:
+        self.space, self.arm = space, arm
+        name = f"{space.name}/{arm.slug}"
+        # Optuna's own load_if_exists would write a line into the journal at every start.
+        open_study = optuna.load_study if name in journal.studies else optuna.create_study
+        self._study = open_study(
+            study_name=name,
+            storage=journal.storage,
+            sampler=RandomSampler(0),
+            pruner=_pruner(space, arm),
+        )
+        if "space" not in journal.studies.get(name, {}):
+            self._study.set_user_attr("space", json.dumps(_identity(space)))
+        if space.sampler == "grid":
+            # From where a kill while they were being laid out may have left them.
+            queued = len(self._study.get_trials(deepcopy=False))
+            for settings in space.grid(arm)[queued:]:
+                self._study.enqueue_trial(_as_parameters(settings))
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        waiting = TrialState.WAITING
+        return [t for t in self._study.get_trials(deepcopy=False) if t.state != waiting]
+
+    @property
+    def remaining(self) -> int:
+        """Trials still to be asked for."""
+        return max(planned_trials(self.space) - len(self.trials), 0)
+
+    def unfinished(self) -> list[Trial]:
+        """Trials begun by an earlier sweep that never ended."""
+        running = (t for t in self.trials if t.state == TrialState.RUNNING)
+        return [Trial(self._study, t._trial_id) for t in running]
+
+    def ask(self) -> Trial:
+        """The next trial."""
+        self._study.sampler = _sampler(self.space, len(self.trials))
+        return self._study.ask()
+
+    def configure(self, trial: Trial) -> Flat:
+        """The trial's settings; for a resumed trial those it was given at first."""
+        return self._settings(trial.number, lambda name: self._suggest(trial, name))
+
+    def configured(self, number: int) -> Flat:
+        """The settings that a trial had."""
+        given = next(t for t in self.trials if t.number == number).params
+        return self._settings(number, given.__getitem__)
+
+    def _settings(self, number: int, choose: Callable[[str], Any]) -> Flat:
+        settings: Flat = {"seed": trial_seed(self.space, number), **self.arm.settings}
+        for name, searched in self.space.search.items():
+            if searched.active(complete(settings)):
+                value = choose(name)
+                settings[name] = value if searched.values is None else json.loads(value)
+        return settings
+
+    def _suggest(self, trial: Trial, name: str) -> Any:
+        """A value for one parameter.
+
+        Random search draws it from a stream of its own for this trial and parameter: the same
+        however often the sweep was resumed, and in every arm, so that no arm is luckier with its
+        random search than another.
+        """
+        searched = self.space.search[name]
+        self._study.sampler = _sampler(self.space, trial.number, name)
+        if searched.values is not None:
+            # As JSON text, because to Optuna's choices true and 1 are the same.
+            return trial.suggest_categorical(name, [json.dumps(v) for v in searched.values])
+        low, high = searched.range
+        if kind_of(name) is int:
+            return trial.suggest_int(name, int(low), int(high), log=searched.log)
+        return trial.suggest_float(name, low, high, log=searched.log)
+
+    def report(self, trial: Trial, step: int, relative_loss: float) -> bool:
+        """Tell an intermediate value; True when the trial should be pruned."""
+        if not math.isfinite(relative_loss):
+            return False
+        trial.report(relative_loss, step)
+        return self.space.pruner != "none" and trial.should_prune()
+
+    def tell(self, number: int, outcome: str, score: float | None) -> None:
+        """Finish a trial; one that is finished already is left alone."""
+        trial = next(t for t in self.trials if t.number == number)
+        if trial.state.is_finished():
+            return
+        if outcome == "failed" or score is None:
+            self._study.tell(number, state=TrialState.FAIL)
+        elif outcome == "pruned" and trial.intermediate_values:
+            self._study.tell(number, state=TrialState.PRUNED)
+        else:
+            self._study.tell(number, score)
+
+
+def trial_seed(space: Space, number: int) -> int:
+    """Trial k has the same seed in every arm, so that arms are compared on the same sequences."""
+    return derive(space.seed, "trial", number)
+
+
+def confirmation_seed(space: Space, index: int) -> int:
+    """Fresh: no trial of the search has it."""
+    return derive(space.seed, "confirmation", index)
+
+
+def _sampler(space: Space, *path: object) -> BaseSampler:
+    seed = derive(space.seed, "sampler", *path)
+    if space.sampler == "tpe":
+        return TPESampler(
+            n_startup_trials=10, multivariate=True, group=True, constant_liar=True, seed=seed
+        )
+    return RandomSampler(seed)
+
+
+def _pruner(space: Space, arm: Arm) -> BasePruner:
+    config = TrialConfig.from_flat(
+        {k: v for k, v in arm.settings.items() if k in ("train.steps", "train.evaluate_every")}
+    )
+    first = max(config.train.steps // 2**HALVINGS, config.train.evaluate_every)
+    if space.pruner == "halving":
+        return SuccessiveHalvingPruner(min_resource=first, reduction_factor=2)
+    if space.pruner == "median":
+        return MedianPruner(n_startup_trials=4, n_warmup_steps=2 * first)
+    return NopPruner()
+
+
+def _as_parameters(settings: Mapping[str, Any]) -> dict[str, str]:
+    return {name: json.dumps(value) for name, value in settings.items()}
+
+
+def _identity(space: Space) -> dict[str, Any]:
+    """What must not change while a study goes on; more trials and other words may."""
+    free = ("trials", "confirmations", "question", "notes")
+    return {key: value for key, value in space.described().items() if key not in free}
+
+
+def _check_same_space(space: Space, before: dict[str, Any]) -> None:
+    if differences := _differences(before, _identity(space)):
+        raise UserError(
+            f"study {space.name!r} was begun with another search space: "
+            f"{'; '.join(differences)}. Put the old values back, or sweep under a new name "
+            "(--as NAME); more trials or confirmations are no change"
+        )
+
+
+def _differences(before: Any, now: Any, path: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [*before, *(key for key in now if key not in before)]
+        return [
+            difference
+            for key in keys
+            for difference in _differences(before.get(key), now.get(key), f"{path} {key}".strip())
+        ]
+    if before == now:
+        return []
+    if before is None:
+        return [f"{path} is new"]
+    if now is None:
+        return [f"{path} is gone"]
+    return [f"{path} was {json.dumps(before)}, is {json.dumps(now)}"]

@@ -1,0 +1,50 @@
+"""`longlag ui`: MLflow's own server on this folder's store."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from study.errors import UserError
+from study.tracking import FOLDER, Store
+from study.views import saved
+
+HOST = "127.0.0.1"
+
+
+def view_links(store: Store, root: str) -> list[str]:
+    """Lines with the address of every study's views."""
+    lines = []
+    for study in store.headings():
+        lines.append(study.name)
+        for view in saved(study.tags):
+            lines.append(f"  {view.title:<18} {root}/{view.url(study.experiment_id)}")
+    return lines
+
+
+def serve(folder: Path, port: int) -> int:
+    """Runs until Ctrl-C. Raises UserError when there is no store or the port is taken."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if uri.startswith(("http://", "https://")):
+        print(f"the store is a server already: open {uri}")
+        return 0
+    store = Store.open(folder)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise UserError(f"port {port} is taken; choose another with --port") from None
+    root = f"http://{HOST}:{port}"
+    print(f"MLflow UI: {root}  (takes some seconds to start; Ctrl-C ends it)")
+    print("\n".join(view_links(store, root)), flush=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
+    command += ["--default-artifact-root", str(folder.resolve() / FOLDER / "artifacts")]
+    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    # Its job runner serves features for language models: ten idle processes, 2 GB together.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    try:
+        return subprocess.run(command, check=False, env=environment).returncode
+    except KeyboardInterrupt:
+        return 0

@@ -1,0 +1,79 @@
+"""`longlag train`: one configuration, one tracked run."""
+
+import time
+import traceback
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from study.config import TrialConfig
+from study.tracking import FOLDER, Store, check_folder
+from study.training import Evaluation, Flow, train
+from study.trial_record import TrialRecord
+from study.views import CUSTOM_MODELS
+
+EXPERIMENT = "train"
+NOTE = "Single runs of `longlag train`, each with its `config.toml` to run it again."
+
+
+def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
+    """Trains, printing as it goes, and writes the run when it has ended. Returns the exit code."""
+    check_folder(folder.resolve() / FOLDER)
+    store = Store.open(folder, create=True)
+    torch.set_num_threads(1)  # as in a sweep, where each core has a trial of its own
+    console = Console(highlight=False, markup=False)
+    now = _now()
+    title = f"{config.model.cell} · {config.task.name}"
+    record = TrialRecord(
+        key=f"{EXPERIMENT}/{now}/{config.seed}",
+        name=title,
+        role="single",
+        config=config.complete(),
+        start_ms=now,
+    )
+    console.print(
+        f"{title}: solved means {config.task.solved_rule}; chance {config.task.chance_loss:.4g}"
+    )
+    try:
+        for item in train(config, test=test):
+            if isinstance(item, Evaluation):
+                record.add("evaluation", {"step": item.step, "ms": _now(), "values": item.values})
+                console.print(_line(item))
+            elif isinstance(item, Flow):
+                flow = item.flow and item.flow.as_dict()
+                record.add("flow", {"stage": item.stage, "flow": flow, "ms": _now()})
+            else:
+                done = {
+                    "result": item.as_dict(),
+                    "config": config.to_toml(),
+                    "task": config.task.card(),
+                }
+                record.add("result", {**done, "ms": _now()})
+    except Exception:
+        record.add("error", {"traceback": traceback.format_exc(), "ms": _now()})
+    experiment = store.experiment(EXPERIMENT, {"mlflow.note.content": NOTE} | CUSTOM_MODELS)
+    run_id = store.write(experiment, record.to_run())
+    if record.error:
+        console.print(record.error)
+        console.print(f"failed; recorded as run {run_id} in experiment {EXPERIMENT!r}")
+        return 1
+    assert record.result is not None
+    flow = record.flows.get("final") or {}
+    life = flow.get("half_life_steps")
+    told = [f"{record.outcome} after {record.result['steps']} updates"]
+    told.append(f"gradient half-life {life:.3g} steps" if life else "gradient does not decay")
+    told += [f"test {name} {value:.4g}" for name, value in record.result["test"].items()]
+    console.print(
+        f"{', '.join(told)}\nrun {run_id} in experiment {EXPERIMENT!r}; browse: longlag ui"
+    )
+    return 0
+
+
+def _line(evaluation: Evaluation) -> str:
+    values = "  ".join(f"{name} {value:.4g}" for name, value in evaluation.values.items())
+    return f"{evaluation.step:>7}  {values}"
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

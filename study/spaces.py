@@ -1,0 +1,142 @@
+"""A study's search space: which arms are compared, and what is searched in each."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from study.config import GROUPS, Flat, Scalar, TrialConfig, full_name
+
+
+class Searched(BaseModel):
+    """One parameter tuned inside every arm: a range, or a list of values.
+
+    ``when`` restricts it to configurations where each named parameter has one of the values.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    values: tuple[Scalar, ...] | None = None
+    when: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
+
+    def active(self, settings: Mapping[str, Any]) -> bool:
+        return all(settings.get(name) in allowed for name, allowed in self.when.items())
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """low and high, which a parameter without values has."""
+        if self.low is None or self.high is None:
+            raise ValueError("a list of values has no range")
+        return self.low, self.high
+
+    def extremes(self) -> tuple[Scalar, ...]:
+        """The values that must be valid for all others to be."""
+        return self.range if self.values is None else self.values
+
+
+class Space(BaseModel):
+    """A named comparison. ``compare``: axis -> label -> settings; every arm gets ``trials`` trials."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str
+    question: str = ""
+    notes: str = ""
+    sampler: Literal["random", "grid", "tpe"] = "random"
+    pruner: Literal["none", "halving", "median"] = "none"
+    trials: int = Field(default=10, ge=1, le=100_000)
+    confirmations: int = Field(default=3, ge=0, le=1000)
+    seed: int = Field(default=0, ge=0)
+    fixed: dict[str, Scalar] = Field(default_factory=dict)
+    compare: dict[str, dict[str, Flat]] = Field(default_factory=dict)
+    search: dict[str, Searched] = Field(default_factory=dict)
+
+    @property
+    def arm_count(self) -> int:
+        return math.prod(len(labels) for labels in self.compare.values())
+
+    def arms(self) -> list["Arm"]:
+        """Every combination of the compared axes' labels, the last axis turning fastest."""
+        axes = list(self.compare)
+        combinations = itertools.product(*(self.compare[axis] for axis in axes))
+        return [
+            Arm(
+                labels=dict(zip(axes, labels, strict=True)),
+                settings=self.fixed
+                | {
+                    k: v
+                    for a, label in zip(axes, labels, strict=True)
+                    for k, v in self.compare[a][label].items()
+                },
+            )
+            for labels in combinations
+        ]
+
+    def example(self, arm: "Arm", pinned: Mapping[str, Scalar] | None = None) -> Flat:
+        """One of an arm's configurations: pinned values, else each active parameter's first one."""
+        settings = dict(arm.settings)
+        for name, searched in self.search.items():
+            if searched.active(complete(settings)):
+                settings[name] = (pinned or {}).get(name, searched.extremes()[0])
+        return settings
+
+    def grid(self, arm: "Arm", most: int | None = None) -> list[Flat]:
+        """Every combination of the searched values that are active together, for sampler "grid".
+
+        No more than ``most`` of them are made.
+        """
+
+        def grow(chosen: Flat, rest: list[str]) -> Iterator[Flat]:
+            if not rest:
+                yield chosen
+                return
+            name, *others = rest
+            if not self.search[name].active(complete(arm.settings | chosen)):
+                yield from grow(chosen, others)
+                return
+            for value in self.search[name].values or ():
+                yield from grow(chosen | {name: value}, others)
+
+        return list(itertools.islice(grow({}, list(self.search)), most))
+
+    def described(self) -> dict[str, Any]:
+        """As JSON can hold it; what a resumed sweep is compared with."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One combination of the compared axes."""
+
+    labels: dict[str, str]
+    settings: Flat
+
+    @property
+    def slug(self) -> str:
+        return ",".join(self.labels.values()) or "all"
+
+    @property
+    def title(self) -> str:
+        return " · ".join(self.labels.values()) or "all"
+
+
+def complete(settings: Mapping[str, Any]) -> Flat:
+    """The settings with the defaults of everything not set, for conditions to look at."""
+    named = {full_name(k): v for k, v in settings.items()}
+    defaults = {
+        name: value
+        for name, value in TrialConfig().flat().items()
+        if not any(name.startswith(f"{g}.") and f"{g}.name" in named for g in GROUPS)
+    }
+    return defaults | named
+
+
+def planned_trials(space: Space) -> int:
+    """Trials of the search, an arm."""
+    return len(space.grid(space.arms()[0])) if space.sampler == "grid" else space.trials

@@ -1,0 +1,350 @@
+"""The driver of a sweep: asks for trials, hands them to workers, writes down what comes back.
+
+It is the single writer of Optuna's journal and of MLflow. A finished trial goes to the spool first,
+then to MLflow, then to Optuna; whatever a crash leaves in the spool is replayed at the next start,
+and what was running is run again.
+"""
+
+import fcntl
+import json
+import time
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from study.arm_progress import ArmProgress, Ended
+from study.config import Flat, TrialConfig
+from study.errors import UserError
+from study.execution import Died, Job, LocalPool, Message
+from study.notes import arm_note, experiment_note
+from study.search import Trial, confirmation_seed, open_searches
+from study.spaces import Arm, Space, planned_trials
+from study.spool import Spool
+from study.tracking import FOLDER, RunToWrite, Store, check_folder
+from study.trial_record import TrialRecord
+from study.views import run_color
+from study.views import tags as view_tags
+
+MOST_ATTEMPTS = 2  # a trial whose worker process dies is run once more
+POLL_SECONDS = 0.5
+
+
+@dataclass
+class SweepStatus:
+    """What a display shows; renewed after every event."""
+
+    arms: list[ArmProgress]
+    workers: int
+    started: float = field(default_factory=time.monotonic)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        return sum(arm.left for arm in self.arms)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def seconds_left(self) -> float | None:
+        """From each arm's mean time a trial, the sweep's for an arm that has none yet."""
+        known = [arm.seconds_per_trial for arm in self.arms if arm.seconds_per_trial is not None]
+        if not known:
+            return None
+        typical = sum(known) / len(known)
+        work = sum(arm.left * (arm.seconds_per_trial or typical) for arm in self.arms)
+        return work / self.workers
+
+
+class Sweep:
+    """One space swept in one folder. `prepare` may refuse; `run` yields the status as it changes."""
+
+    def __init__(self, space: Space, folder: Path, workers: int) -> None:
+        self.space, self.folder = space, folder
+        self._root = folder.resolve() / FOLDER
+        arms = space.arms()
+        planned = planned_trials(space)
+        self.arms = {arm.slug: arm for arm in arms}
+        self.progress = {
+            arm.slug: ArmProgress(arm.title, planned, space.confirmations) for arm in arms
+        }
+        self.status = SweepStatus(list(self.progress.values()), workers)
+        self._active: dict[str, _Active] = {}
+        self.ran = False  # whether there was anything left to run
+
+    def run(self) -> Generator[SweepStatus, None, None]:
+        """Sweeps to the end. Raises UserError before anything is written if it cannot begin.
+
+        Leaving the iteration early, by Ctrl-C for instance, ends the workers, marks the arms'
+        runs KILLED and loses nothing that is finished.
+        """
+        check_folder(self._root)
+        self.store = Store.open(self.folder, create=True)
+        with _locked(self._root / "optuna" / f"{self.space.name}.lock", self.space.name):
+            journal = self._root / "optuna" / f"{self.space.name}.journal"
+            self.searches = open_searches(self.space, journal)
+            self.spool = Spool(self._root / "spool" / self.space.name)
+            self._open_runs()
+            for record in self.spool:
+                self._file(record)
+            yield self.status
+            complete = False
+            try:
+                if self.status.left:
+                    self.ran = True
+                    with LocalPool(min(self.status.workers, self.status.left)) as pool:
+                        yield from self._loop(pool)
+                complete = not list(self.spool)
+            finally:
+                for run_id in self._run_ids.values():
+                    self.store.finish(run_id, "FINISHED" if complete else "KILLED")
+                self.store.optimize()
+            yield self.status
+
+    def _open_runs(self) -> None:
+        """Experiment and parent runs, and what earlier sweeps have already finished."""
+        tags = {"longlag.study": self.space.name, **view_tags(self.space)}
+        self._experiment = self.store.experiment(self.space.name, tags)
+        note = experiment_note(self.space, self._experiment)
+        self.store.experiment(self.space.name, {"mlflow.note.content": note})
+        for earlier in self.store.study(self.space.name).runs:
+            of_arm = self.progress.get(earlier.tags.get("arm", ""))
+            if of_arm is not None and earlier.tags.get("role") in ("trial", "confirmation"):
+                of_arm.add(Ended.of_run(earlier))
+        self._check_consistent()
+        now = int(time.time() * 1000)
+        self._run_ids = {}
+        for slug, arm in self.arms.items():
+            run_id = self.store.write(self._experiment, self._arm_run(arm, now))
+            self.store.update(
+                run_id, tags={"mlflow.note.content": arm_note(arm, self._experiment, run_id)}
+            )
+            self._run_ids[slug] = run_id
+
+    def _check_consistent(self) -> None:
+        spooled = {record.key for record in self.spool}
+        for slug, search in self.searches.items():
+            told = sum(t.state.is_finished() for t in search.trials)
+            filed = len(self.progress[slug].trials)
+            if told > filed + len(spooled):
+                raise UserError(
+                    f"{search.arm.title}: the journal in {self._root / 'optuna'} has {told} "
+                    f"finished trials, the MLflow store {filed}; put the store back, or sweep "
+                    "under a new name (--as NAME)"
+                )
+            if self.progress[slug].numbers - {t.number for t in search.trials}:
+                raise UserError(
+                    f"{search.arm.title}: the MLflow store has trials that the journal in "
+                    f"{self._root / 'optuna'} has not; put the journal back, or sweep under a "
+                    "new name (--as NAME)"
+                )
+
+    def _arm_run(self, arm: Arm, now_ms: int) -> RunToWrite:
+        template = self._template(arm)
+        searched = dict.fromkeys(self.space.search, "searched")
+        return RunToWrite(
+            key=f"{self.space.name}/{arm.slug}",
+            name=arm.title,
+            status="RUNNING",
+            start_ms=now_ms,
+            end_ms=now_ms,
+            tags={
+                "role": "arm",
+                "study": self.space.name,
+                "arm": arm.slug,
+                "task.card": json.dumps(template.task.card()),
+                "mlflow.runColor": run_color(self.space, arm),
+                **{f"axis.{axis}": label for axis, label in arm.labels.items()},
+            },
+            params={
+                **template.complete(),
+                **searched,
+                "seed": "a fresh one each trial",
+                **{f"axis.{axis}": label for axis, label in arm.labels.items()},
+            },
+            files={"space.json": json.dumps(self.space.described(), indent=1).encode()},
+        )
+
+    def _template(self, arm: Arm) -> TrialConfig:
+        return TrialConfig.from_flat(self.space.example(arm))
+
+    # The loop
+
+    def _loop(self, pool: LocalPool) -> Iterator[SweepStatus]:
+        # A trial that ended but waits in the spool is unfinished for Optuna only.
+        resumed = deque(
+            (slug, trial)
+            for slug, search in self.searches.items()
+            for trial in search.unfinished()
+            if trial.number not in self.progress[slug].numbers
+        )
+        while True:
+            while pool.free and (active := self._next(resumed)) is not None:
+                self._active[active.job["key"]] = active
+                pool.submit(active.job)
+            self._count_running()
+            if not pool.running:
+                return
+            yield self.status
+            for event in pool.events(POLL_SECONDS):
+                self._handle(event, pool)
+
+    def _next(self, resumed: "deque[tuple[str, Trial]]") -> "_Active | None":
+        if resumed:
+            return self._trial(*resumed.popleft())
+        waiting = [s for s in self.searches.values() if s.remaining]
+        if waiting:
+            # The arm that is furthest behind, so that all arms advance together.
+            search = min(waiting, key=lambda s: len(s.trials))
+            return self._trial(search.arm.slug, search.ask())
+        return next(filter(None, (self._confirmation(slug) for slug in self.arms)), None)
+
+    def _trial(self, slug: str, trial: Trial) -> "_Active":
+        search = self.searches[slug]
+        config = search.configure(trial)
+        attempt = int(trial.user_attrs.get("attempt", 0)) + 1
+        trial.set_user_attr("attempt", attempt)
+        key = f"{self.space.name}/{slug}/{trial.number}/{attempt}"
+        record = self._record(slug, key, "trial", trial.number, config)
+        may_stop = self.space.pruner != "none"
+        job = {"key": key, "config": config, "test": False, "may_stop": may_stop}
+        return _Active(slug, record, job, trial)
+
+    def _confirmation(self, slug: str) -> "_Active | None":
+        """The arm's next confirmation, once its search is over; None when there is none to run."""
+        progress = self.progress[slug]
+        if len(progress.trials) < progress.planned or (best := progress.best) is None:
+            return None
+        taken = {e.number for e in progress.confirmations}
+        taken |= {
+            a.number for a in self._active.values() if a.slug == slug and a.record.role != "trial"
+        }
+        index = next((i for i in range(self.space.confirmations) if i not in taken), None)
+        if index is None:
+            return None
+        settings = self.searches[slug].configured(best.number)
+        config = settings | {"seed": confirmation_seed(self.space, index)}
+        key = f"{self.space.name}/{slug}/confirm-{best.number}-{index}"
+        record = self._record(slug, key, "confirmation", index, config)
+        record.tags["confirms"] = best.key
+        job = {"key": key, "config": config, "test": True, "may_stop": False}
+        return _Active(slug, record, job, None)
+
+    def _record(self, slug: str, key: str, role: Any, number: int, config: Flat) -> TrialRecord:
+        arm = self.arms[slug]
+        mark = f"#{number}" if role == "trial" else f"confirmation {number}"
+        return TrialRecord(
+            key=key,
+            name=f"{arm.title} · {mark}",
+            role=role,
+            config=TrialConfig.from_flat(config).complete(),
+            tags={
+                "study": self.space.name,
+                "arm": slug,
+                "number": str(number),
+                "mlflow.runColor": run_color(self.space, arm),
+            },
+            axes=arm.labels,
+            start_ms=int(time.time() * 1000),
+        )
+
+    def _handle(self, event: Message | Died, pool: LocalPool) -> None:
+        active = self._active[event.job["key"]]
+        if isinstance(event, Died):
+            self._bury(active, event, pool)
+            return
+        active.record.add(event.kind, event.content)
+        if event.kind == "evaluation" and active.job["may_stop"]:
+            pool.answer(active.job, stop=self._should_prune(active, event.content))
+        if event.kind in ("result", "error"):
+            del self._active[active.job["key"]]
+            self.spool.put(active.record)
+            self._file(active.record)
+
+    def _should_prune(self, active: "_Active", evaluation: dict[str, Any]) -> bool:
+        loss = evaluation["values"].get("validation/loss")
+        if loss is None or active.trial is None:
+            return False
+        search = self.searches[active.slug]
+        return search.report(active.trial, evaluation["step"], loss / active.chance_loss)
+
+    def _bury(self, active: "_Active", event: Died, pool: LocalPool) -> None:
+        active.deaths += 1
+        if active.deaths < MOST_ATTEMPTS:
+            self.status.warnings.append(
+                f"{active.record.name}: the worker died (exit code {event.exit_code}); running it again"
+            )
+            pool.submit(active.job)
+            return
+        del self._active[active.job["key"]]
+        now = int(time.time() * 1000)
+        reason = (
+            f"the worker process died {active.deaths} times, last with exit code "
+            f"{event.exit_code}; a negative code is a signal, -9 often means out of memory\n"
+        )
+        active.record.add("error", {"traceback": reason, "ms": now})
+        self.spool.put(active.record)
+        self._file(active.record)
+
+    def _file(self, record: TrialRecord) -> None:
+        """From the spool to MLflow and Optuna; may be repeated at any point."""
+        slug = record.tags["arm"]
+        try:
+            self.store.write(self._experiment, record.to_run(self._run_ids[slug]))
+            self.progress[slug].add(Ended.of_record(record))
+            now = int(time.time() * 1000)
+            best = self.progress[slug].best
+            tags = {"best_trial_key": best.key} if best else {}
+            self.store.update(self._run_ids[slug], self.progress[slug].points(now), tags)
+        except Exception as error:
+            # The store may be away for a while. The record stays in the spool, and the sweep goes on.
+            self.progress[slug].add(Ended.of_record(record))
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            self.status.warnings.append(f"{record.name} waits in the spool: {reason}")
+            return
+        if record.role == "trial":
+            number = int(record.tags["number"])
+            self.searches[slug].tell(number, record.outcome, record.score)
+        self.spool.remove(record)
+
+    def _count_running(self) -> None:
+        for slug, progress in self.progress.items():
+            progress.running = sum(a.slug == slug for a in self._active.values())
+
+
+@dataclass
+class _Active:
+    """A job that a worker has."""
+
+    slug: str
+    record: TrialRecord
+    job: Job
+    trial: Trial | None
+    deaths: int = 0
+
+    @property
+    def number(self) -> int:
+        return int(self.record.tags["number"])
+
+    @cached_property
+    def chance_loss(self) -> float:
+        return TrialConfig.from_flat(self.job["config"]).task.chance_loss
+
+
+@contextmanager
+def _locked(path: Path, name: str) -> Iterator[None]:
+    """One driver a study; the lock goes with the process, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"study {name!r} is being swept by another process here; wait for it, or stop it"
+            ) from None
+        yield

@@ -1,0 +1,106 @@
+"""Handwritten digits, read pixel by pixel."""
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from study.tasks import TASKS
+from study.tasks.base import Batch, DatasetTask, accuracy, cross_entropy
+
+SIDE = 8
+CLASSES = 10
+SPLIT_SEED = 0
+PERMUTATION_SEED = 1
+HELD_OUT = 300  # sequences each for validation and for test, 30 or so a class
+
+
+@TASKS.register
+class Digits(DatasetTask):
+    """Which digit was it, after its 64 pixels have been read one at a time?
+
+    The 1,797 images of 8x8 pixels that come with scikit-learn (the test part of Alpaydin & Kaynak's
+    optical digits, UCI 1998), row by row, scaled to [0,1]; with ``permuted`` in one fixed random
+    order, which moves neighbours far apart. Split once for all, stratified by class: 1,197 training,
+    300 validation, 300 test. The small sister of pixel-by-pixel MNIST, Le, Jaitly & Hinton (2015).
+
+    Chance: ten classes of nearly equal size, ln 10 (the class frequencies' entropy is within 0.001
+    of it) and an accuracy of about 0.1.
+    """
+
+    title: ClassVar[str] = "Handwritten digits, pixel by pixel"
+    source: ClassVar[str] = "scikit-learn's digits; protocol after Le, Jaitly & Hinton (2015)"
+    reads: ClassVar[Literal["last", "every"]] = "last"
+    loss_name: ClassVar[str] = "cross-entropy (nats)"
+    metric: ClassVar[str | None] = "accuracy"
+
+    name: Literal["digits"] = "digits"
+    permuted: bool = Field(default=False, description="one fixed random order of the pixels")
+    solved_at: float = Field(default=0.9, gt=0.1, le=1, description="validation accuracy")
+
+    @property
+    def input_size(self) -> int:
+        return 1
+
+    @property
+    def output_size(self) -> int:
+        return CLASSES
+
+    @property
+    def steps(self) -> int:
+        return SIDE * SIDE
+
+    @property
+    def chance_loss(self) -> float:
+        return math.log(CLASSES)
+
+    @property
+    def chance_metric(self) -> float:
+        return 1 / CLASSES
+
+    @property
+    def solved_rule(self) -> str:
+        return f"accuracy of at least {self.solved_at:.0%}"
+
+    def solved(self, scores: Mapping[str, float]) -> bool:
+        return scores["accuracy"] >= self.solved_at
+
+    def splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
+        return _load(self.permuted)
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(predictions, targets)
+
+    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+        return {
+            "loss": float(self.loss(predictions, targets)),
+            "accuracy": accuracy(predictions, targets),
+        }
+
+
+@lru_cache(maxsize=2)
+def _load(permuted: bool) -> Mapping[Literal["training", "validation", "test"], Batch]:
+    # Imported here because it takes a second that the other tasks need not spend.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    images, labels = load_digits(return_X_y=True)
+    if permuted:
+        images = images[:, np.random.default_rng(PERMUTATION_SEED).permutation(SIDE * SIDE)]
+    rest, test = train_test_split(
+        np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=SPLIT_SEED
+    )
+    training, validation = train_test_split(
+        rest, test_size=HELD_OUT, stratify=labels[rest], random_state=SPLIT_SEED
+    )
+
+    def batch(rows: np.ndarray) -> Batch:
+        pixels = torch.from_numpy(images[rows] / 16).float()  # 16 grey levels above black
+        return Batch(pixels.T[:, :, None].contiguous(), torch.from_numpy(labels[rows])[None])
+
+    return {"training": batch(training), "validation": batch(validation), "test": batch(test)}

@@ -1,0 +1,224 @@
+"""Training one trial: a generator of records. It knows neither Optuna nor MLflow."""
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from study.clipping import Clipped
+from study.config import TrainConfig, TrialConfig
+from study.layer import Layer
+from study.model import Model
+from study.probes.gradient_flow import GradientFlow, gradient_flow
+from study.seeding import generator
+from study.tasks.base import Batch, Task
+
+# A training loss this many times chance is an explosion: on every task a constant scores 1.
+EXPLODED = 1e4
+FLOW_SEQUENCES = 64
+EVALUATION_CHUNK = 500  # sequences at once, to bound memory
+
+Outcome = Literal["solved", "budget", "pruned", "diverged"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measured after ``step`` updates: curves such as "train/loss" and "validation/loss"."""
+
+    step: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The gradient flow at a stage; None when it was not finite."""
+
+    stage: Literal["init", "final"]
+    flow: GradientFlow | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trial ended.
+
+    "solved" when the task's criterion was met on the validation set, "budget" when the updates ran
+    out, "pruned" when the caller stopped it, "diverged" when a loss or gradient was not finite or
+    the training loss exceeded 10,000 times chance. ``score`` is what a search minimizes: see
+    `score`. ``test`` is empty unless asked for.
+    """
+
+    outcome: Outcome
+    score: float
+    steps: int
+    best_step: int
+    best: dict[str, float]
+    final: dict[str, float]
+    parameters: int
+    clip_rate: float
+    wall_seconds: float
+    seconds_per_step: float
+    test: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+Record = Evaluation | Flow | Result
+
+DIVERGED_SCORE = 10.0
+
+
+def score(outcome: Outcome, steps: int, budget: int, best_loss: float, chance_loss: float) -> float:
+    """What a search minimizes: first that a trial solves its task, then how soon, else its loss.
+
+    A solved trial scores steps/budget - 1, in (-1, 0]; one that is not its best validation loss over
+    chance, at least 0; a diverged one 10.
+    """
+    if outcome == "diverged":
+        return DIVERGED_SCORE
+    if outcome == "solved":
+        return steps / budget - 1
+    return min(best_loss / chance_loss, DIVERGED_SCORE)
+
+
+def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool | None, None]:
+    """Trains, yielding records; the last is the `Result`.
+
+    ``.send(True)`` in answer to an `Evaluation` prunes the trial. With ``test`` the parameters of
+    the best validation loss are scored on the test set, once.
+    """
+    began = time.perf_counter()
+    task, settings = config.task, config.train
+    model = build_model(config)
+    validation = task.validation()
+    probe = validation.take(slice(FLOW_SEQUENCES))
+    yield Flow("init", gradient_flow(model, task, probe))
+
+    scores = evaluate(model, task, validation)
+    best, best_step, best_parameters = scores, 0, deepcopy(model.state_dict())
+    outcome: Outcome | None = "solved" if task.solved(scores) else None
+    if not math.isfinite(scores["loss"]):
+        outcome = "diverged"  # before the first update; as the first "best", NaN would stay
+    step, clipped, training_seconds = 0, 0, 0.0
+    stop = yield Evaluation(0, _named("validation", scores))
+    loop = _updates(model, config)
+    while outcome is None:
+        if stop:
+            outcome = "pruned"
+            break
+        if step >= settings.steps:
+            outcome = "budget"
+            break
+        started = time.perf_counter()
+        losses: list[float] = []
+        evidence: list[Clipped] = []
+        exploded = False
+        for _ in range(min(settings.evaluate_every, settings.steps - step)):
+            loss, clip = next(loop)
+            step += 1
+            losses.append(loss)
+            evidence.append(clip)
+            if _diverged(loss, clip, task):
+                exploded = True
+                break
+        training_seconds += time.perf_counter() - started
+        clipped += sum(clip.acted for clip in evidence)
+        if not exploded:
+            scores = evaluate(model, task, validation)
+            exploded = not math.isfinite(scores["loss"])
+        values = {
+            "train/loss": sum(losses) / len(losses),
+            "train/grad_norm": sum(clip.norm_before for clip in evidence) / len(evidence),
+            "train/clipped_share": sum(clip.acted for clip in evidence) / len(evidence),
+        }
+        if exploded:
+            outcome = "diverged"
+            yield Evaluation(step, values)
+            break
+        if scores["loss"] < best["loss"]:
+            best, best_step, best_parameters = scores, step, deepcopy(model.state_dict())
+        if task.solved(scores):
+            # What solved the task is what is tested, though an earlier loss may have been lower.
+            outcome, best, best_step = "solved", scores, step
+            best_parameters = deepcopy(model.state_dict())
+        stop = yield Evaluation(step, values | _named("validation", scores))
+    yield Flow("final", gradient_flow(model, task, probe))
+
+    tested: dict[str, float] = {}
+    if test:
+        model.load_state_dict(best_parameters)
+        tested = evaluate(model, task, task.test())
+    yield Result(
+        outcome=outcome,
+        score=score(outcome, step, settings.steps, best["loss"], task.chance_loss),
+        steps=step,
+        best_step=best_step,
+        best=best,
+        final=scores,
+        parameters=model.parameter_count(),
+        clip_rate=clipped / max(step, 1),
+        wall_seconds=time.perf_counter() - began,
+        seconds_per_step=training_seconds / max(step, 1),
+        test=tested,
+    )
+
+
+def build_model(config: TrialConfig) -> Model:
+    """The untrained network; all its initial values come from the configuration's seed."""
+    draws = generator("initialization", config.seed)
+    layer = Layer(
+        config.model.cell,
+        config.task.input_size,
+        config.model.hidden,
+        config.model.phi,
+        recurrent=config.init.recurrent,
+        inputs=config.init.input,
+        biases=config.init.bias,
+        generator=draws,
+        engine=config.train.engine,
+    )
+    return Model(layer, config.task.output_size, config.task.reads, draws)
+
+
+def evaluate(model: Model, task: Task, batch: Batch) -> dict[str, float]:
+    """The task's scores over the batch, computed in chunks of equal weight a sequence."""
+    totals: dict[str, float] = {}
+    with torch.no_grad():
+        for rows in torch.arange(len(batch)).split(EVALUATION_CHUNK):
+            part = batch.take(rows)
+            for name, value in task.scores(model(part), part.targets).items():
+                totals[name] = totals.get(name, 0.0) + value * len(rows)
+    return {name: total / len(batch) for name, total in totals.items()}
+
+
+def _updates(model: Model, config: TrialConfig) -> Iterator[tuple[float, Clipped]]:
+    """One optimizer step each: the loss before it, and what clipping did."""
+    parameters = list(model.parameters())
+    optimizer = _optimizer(parameters, config.train)
+    for batch in config.task.training(config.seed, config.train.batch):
+        optimizer.zero_grad(set_to_none=True)
+        loss = config.task.loss(model(batch), batch.targets)
+        loss.backward()
+        clip = config.clip([p.grad for p in parameters if p.grad is not None])
+        optimizer.step()
+        yield loss.item(), clip
+
+
+def _optimizer(parameters: list[nn.Parameter], settings: TrainConfig) -> torch.optim.Optimizer:
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum)
+    return torch.optim.Adam(parameters, lr=settings.lr)
+
+
+def _diverged(loss: float, clip: Clipped, task: Task) -> bool:
+    finite = math.isfinite(loss) and math.isfinite(clip.norm_before)
+    return not finite or loss > EXPLODED * task.chance_loss
+
+
+def _named(split: str, scores: dict[str, float]) -> dict[str, float]:
+    return {f"{split}/{name}": value for name, value in scores.items()}

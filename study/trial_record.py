@@ -1,0 +1,144 @@
+"""Everything known about one finished trial: what the spool holds and MLflow shows."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from study.pictures import gradient_flow_picture
+from study.probes.gradient_flow import GradientFlow
+from study.tracking import Point, RunToWrite
+
+CURVE_POINTS = 45  # of each curve against updates: six curves of these …
+FLOW_POINTS = 24  # … and four of these against lag stay under 400 points a run
+
+Role = Literal["trial", "confirmation", "single"]
+
+
+@dataclass
+class TrialRecord:
+    """One trial from its start to its end; plain values only, so that JSON can hold it."""
+
+    key: str
+    name: str
+    role: Role
+    config: dict[str, Any]  # complete, by flat name
+    tags: dict[str, str] = field(default_factory=dict)
+    axes: dict[str, str] = field(default_factory=dict)
+    start_ms: int = 0
+    end_ms: int = 0
+    evaluations: list[dict[str, Any]] = field(default_factory=list)  # step, ms, values
+    flows: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    result: dict[str, Any] | None = None
+    config_toml: str = ""
+    task: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "TrialRecord":
+        return cls(**json.loads(text))
+
+    def add(self, kind: str, content: Mapping[str, Any]) -> None:
+        """Take in one message of a worker."""
+        if kind == "started":
+            self.start_ms = content["ms"]
+            self.evaluations, self.flows = [], {}
+        elif kind == "evaluation":
+            self.evaluations.append({k: content[k] for k in ("step", "ms", "values")})
+        elif kind == "flow":
+            self.flows[content["stage"]] = content["flow"]
+        elif kind == "result":
+            self.result, self.config_toml = content["result"], content["config"]
+            self.task = content["task"]
+        elif kind == "error":
+            self.error = content["traceback"]
+        self.end_ms = content["ms"]
+
+    @property
+    def outcome(self) -> str:
+        return self.result["outcome"] if self.result else "failed"
+
+    @property
+    def score(self) -> float | None:
+        return self.result["score"] if self.result else None
+
+    def summary(self) -> dict[str, float]:
+        """The single numbers of the run, by metric name; only finite ones."""
+        if self.result is None:
+            return {}
+        r = self.result
+        values: dict[str, float | None] = {
+            "score": r["score"],
+            "solved": float(r["outcome"] == "solved"),
+            "diverged": float(r["outcome"] == "diverged"),
+            "steps": r["steps"],
+            "steps_to_solve": r["steps"] if r["outcome"] == "solved" else None,
+            "best/step": r["best_step"],
+            "clip_rate": r["clip_rate"],
+            "parameters": r["parameters"],
+            "wall_seconds": r["wall_seconds"],
+            "seconds_per_step": r["seconds_per_step"],
+        }
+        for prefix, split in (("best", "best"), ("final", "final")):
+            values |= {f"{prefix}/validation_{k}": v for k, v in r[split].items()}
+        values |= {f"test/{k}": v for k, v in r["test"].items()}
+        for stage, flow in self.flows.items():
+            for name in ("half_life_steps", "log_slope_per_step"):
+                values[f"gradient_flow/{stage}/{name}"] = flow[name] if flow else None
+        return {k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)}
+
+    def to_run(self, parent_id: str | None = None) -> RunToWrite:
+        """As MLflow shall show it."""
+        flows = {s: GradientFlow.from_dict(f) if f else None for s, f in self.flows.items()}
+        files: dict[str, bytes] = {}
+        if self.config_toml:
+            files["config.toml"] = self.config_toml.encode()
+        if flows:
+            files["gradient_flow.json"] = json.dumps(self.flows).encode()
+            files["gradient_flow.png"] = gradient_flow_picture(self.name, flows)
+        if self.error:
+            files["traceback.txt"] = self.error.encode()
+        return RunToWrite(
+            key=self.key,
+            name=self.name,
+            status="FAILED" if self.result is None else "FINISHED",
+            start_ms=self.start_ms,
+            end_ms=self.end_ms,
+            parent_id=parent_id,
+            tags={
+                **self.tags,
+                "role": self.role,
+                "outcome": self.outcome,
+                **{f"axis.{axis}": label for axis, label in self.axes.items()},
+                **({"task.card": json.dumps(self.task)} if self.task else {}),
+            },
+            params={**self.config, **{f"axis.{a}": label for a, label in self.axes.items()}},
+            points=self._points(),
+            files=files,
+        )
+
+    def _points(self) -> list[Point]:
+        curves: dict[str, list[Point]] = {}
+        for evaluation in self.evaluations:
+            for name, value in evaluation["values"].items():
+                if math.isfinite(value):
+                    point = Point(name, value, evaluation["step"], evaluation["ms"])
+                    curves.setdefault(name, []).append(point)
+        points = [point for curve in curves.values() for point in thin(curve, CURVE_POINTS)]
+        for stage, flow in self.flows.items():
+            for state, norms in (flow["norms"] if flow else {}).items():
+                name = f"gradient_flow/{stage}/{state}"
+                lags = thin(range(len(norms)), FLOW_POINTS)
+                points += [Point(name, norms[lag], lag, self.end_ms) for lag in lags]
+        return points + [Point(k, v, 0, self.end_ms) for k, v in self.summary().items()]
+
+
+def thin(points: Sequence[Any], most: int) -> list[Any]:
+    """At most that many of the points, evenly chosen, the first and the last among them."""
+    if len(points) <= most:
+        return list(points)
+    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]

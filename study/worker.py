@@ -1,0 +1,62 @@
+"""The process that trains: jobs in, records out, as JSON over a pipe. No mlflow, no optuna here."""
+
+import json
+import os
+import signal
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+
+def main(pipe: Connection) -> None:
+    """Serve jobs until the pipe closes. One job at a time, one thread."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        while True:
+            _work(pipe, json.loads(pipe.recv_bytes()))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        os._exit(0)  # the driver is gone; there is nobody to tell
+
+
+def _work(pipe: Connection, job: dict[str, Any]) -> None:
+    def send(kind: str, **content: Any) -> None:
+        message = {"kind": kind, "key": job["key"], "ms": int(time.time() * 1000), **content}
+        pipe.send_bytes(json.dumps(message).encode())
+
+    from study.config import TrialConfig
+    from study.training import Evaluation, Flow, train
+
+    send("started")
+    try:
+        config = TrialConfig.from_flat(job["config"])
+        records = train(config, test=job["test"])
+        record = next(records)
+        while True:
+            if isinstance(record, Evaluation):
+                send("evaluation", step=record.step, values=record.values)
+                record = records.send(_told_to_stop(pipe) if job["may_stop"] else False)
+            elif isinstance(record, Flow):
+                send("flow", stage=record.stage, flow=record.flow and record.flow.as_dict())
+                record = next(records)
+            else:
+                send(
+                    "result",
+                    result=record.as_dict(),
+                    config=config.to_toml(),
+                    task=config.task.card(),
+                )
+                return
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise
+    except Exception:
+        send("error", traceback=traceback.format_exc())
+
+
+def _told_to_stop(pipe: Connection) -> bool:
+    # Waiting for the answer makes a pruned trial end at the evaluation that condemned it, however
+    # busy the driver is: its number of updates does not depend on timing.
+    return bool(json.loads(pipe.recv_bytes())["stop"])

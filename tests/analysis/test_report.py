@@ -1,0 +1,230 @@
+"""The page from end to end: what it says is what the tables and the store say."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import ARCHITECTURES, Kind, MemoryStore, make
+
+from analysis import wording
+from analysis.columns import TABLES
+from analysis.figures import FIGURES
+from analysis.findings import findings
+from analysis.report import write_report
+from analysis.runs import read_study
+from analysis.summary import summarize
+
+TWO = {name: ARCHITECTURES[name] for name in ("tanh", "lstm")}
+ADDING = {"adding-50": ("adding", 50)}
+
+
+class _Page(HTMLParser):
+    """Tags, their nesting and the visible text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.sources: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attrs if name == "src"]
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def read(page: Path) -> _Page:
+    return _Page(page.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _coarse_pictures() -> Iterator[None]:
+    """What is tested here does not depend on the resolution; time does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analysis.report.DPI", 40)
+        yield
+
+
+def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Draw no other figures."""
+    monkeypatch.setattr("analysis.report.in_order", lambda: [FIGURES[name] for name in names])
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report") / "new" / "folder"
+    page = write_report(make(trials=10, tasks=ADDING), "synthetic", out)
+    assert page == out / "index.html"
+    return out
+
+
+def test_files(written: Path) -> None:
+    for name in TABLES:
+        assert (written / "tables" / f"{name}.csv").stat().st_size > 0
+    drawn = {file.stem for file in (written / "figures").glob("*.svg")}
+    assert drawn == {file.stem for file in (written / "figures").glob("*.png")}
+    assert drawn >= {
+        "learning_curves",
+        "gradient_against_lag",
+        "time_to_solve",
+        "outcomes",
+        "search",
+    }
+
+
+def test_page_is_self_contained_and_well_formed(written: Path) -> None:
+    page = read(written / "index.html")
+    assert page.sources
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
+    assert "<script" not in (written / "index.html").read_text(encoding="utf-8")
+    for file in re.findall(
+        r'href="((?:tables|figures)/[^"]+|space\.json)"', (written / "index.html").read_text()
+    ):
+        assert (written / file).is_file()
+
+
+def test_numbers_of_the_tables_are_on_the_page(written: Path) -> None:
+    text = read(written / "index.html").text
+    arms = pd.read_csv(written / "tables" / "arms.csv")
+    for row in arms.to_dict("records"):
+        assert wording.short(row["test_loss_iqm"]) in text
+        assert wording.span(row["test_loss_min"], row["test_loss_max"]) in text
+        assert f"{row['confirmed']} of {row['confirmations']}" in text
+        for run_id in [
+            row["arm_run_id"],
+            row["chosen_run_id"],
+            *row["confirmation_run_ids"].split(),
+        ]:
+            assert run_id[:8] in text
+    assert "0 of 3 [0, 0.56]" in text
+    assert "Which cell carries information across 50 steps?" in text
+
+
+def test_every_drawn_run_is_in_the_sources(written: Path) -> None:
+    sources = pd.read_csv(written / "tables" / "figure_sources.csv")
+    curves = pd.read_csv(written / "tables" / "curves.csv")
+    confirmed = curves[(curves["role"] == "confirmation") & (curves["key"] == "validation/loss")]
+    drawn = sources[sources["figure"] == "learning_curves"]
+    assert set(confirmed["run_id"]) == set(drawn["run_id"])
+    described = pd.read_csv(written / "tables" / "columns.csv")
+    assert described["meaning"].notna().all()
+
+
+STUDIES = {
+    "unconfirmed": lambda: make(trials=3, architectures=TWO, tasks=ADDING).without(
+        role="confirmation"
+    ),
+    "no trials": lambda: (
+        make(trials=3, architectures=TWO).without(role="confirmation").without(role="trial")
+    ),
+    "all diverged": lambda: make(
+        trials=3, architectures={"wild": Kind(0, 0.2, diverges=9)}, tasks=ADDING
+    ),
+    "one trial": lambda: make(trials=1, confirmations=1, architectures=TWO, tasks=ADDING),
+    "no curves, no space": lambda: replace(
+        make(trials=2, architectures=TWO, tasks=ADDING), points=[], texts={}
+    ),
+    "no arms": lambda: make(architectures={}),
+}
+SAID = {
+    "unconfirmed": "No confirmation runs yet, so nothing is established",
+    "no trials": "No trial has ended yet",
+    "all diverged": "3 trials diverged",
+    "one trial": "[0.21, 1]",
+    "no curves, no space": "what was fixed and searched is unknown",
+    "no arms": "The study has no arms yet",
+}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_incomplete_studies_are_reported_as_such(study: str, tmp_path: Path) -> None:
+    page = read(write_report(STUDIES[study](), "synthetic", tmp_path))
+    assert SAID[study] in page.text
+    assert not re.search(r"\bnan\b", page.text)
+
+
+def test_a_running_trial_is_mentioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "outcomes")
+    store = make(trials=2, architectures=TWO, tasks=ADDING)
+    at = next(i for i, run in enumerate(store.record.runs) if run.tags["role"] == "trial")
+    run = store.record.runs[at]
+    tags = {k: v for k, v in run.tags.items() if k != "outcome"}
+    store.record.runs[at] = replace(run, status="RUNNING", tags=tags, metrics={}, end_ms=None)
+    assert "1 trial still running" in read(write_report(store, "synthetic", tmp_path)).text
+
+
+HOSTILE = '<script>alert("1")</script>$\\frac{x$ {{ 7*7 }} & _\u202e'
+
+
+def test_names_from_the_store_are_escaped(tmp_path: Path) -> None:
+    store = make(
+        trials=2, architectures={HOSTILE: ARCHITECTURES["lstm"]}, tasks=ADDING, question=HOSTILE
+    )
+    page = write_report(store, "synthetic", tmp_path)
+    assert "<script" not in page.read_text(encoding="utf-8")
+    assert '<script>alert("1")</script>' in read(page).text
+    assert "49" not in re.findall(r"\{\{ 7\*7 \}\}|\b49\b(?= &)", read(page).text)
+
+
+def test_writing_again_replaces_what_no_longer_applies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, "time_to_solve", "outcomes")
+    store = make(trials=4, architectures=TWO, tasks=ADDING)
+    write_report(store, "synthetic", tmp_path)
+    assert (tmp_path / "figures" / "time_to_solve.png").exists()
+    (tmp_path / "notes.txt").write_text("kept")
+    first = (tmp_path / "figures" / "outcomes.svg").read_bytes()
+    write_report(store.without(role="confirmation"), "synthetic", tmp_path)
+    assert not (tmp_path / "figures" / "time_to_solve.png").exists()
+    assert (tmp_path / "notes.txt").exists()
+    assert (tmp_path / "figures" / "outcomes.svg").read_bytes() == first
+
+
+def test_sentences_claim_no_more_than_the_intervals() -> None:
+    few = make(trials=2, confirmations=3, architectures=TWO, tasks=ADDING, seed=3)
+    text = said(_sure(few))
+    assert "lstm solved 3 of 3 confirmation runs [0.44, 1]; tanh 0 of 3 [0, 0.56]" in text
+    assert "All these intervals overlap" in text
+    many = make(trials=2, confirmations=8, architectures=TWO, tasks=ADDING, seed=3)
+    text = said(_sure(many))
+    assert "Intervals that do not overlap (1 of 1 pairs): lstm above tanh." in text
+
+
+def said(store: MemoryStore) -> str:
+    results = read_study(store, "synthetic")
+    found = findings(results, summarize(results, np.random.default_rng(0)))
+    return " ".join(sentence for finding in found for sentence in finding.sentences)
+
+
+def _sure(store: MemoryStore) -> MemoryStore:
+    """Every confirmation of the LSTM solves its task."""
+    runs = [
+        replace(
+            run,
+            tags=run.tags | {"outcome": "solved"},
+            metrics=run.metrics | {"steps_to_solve": 500.0},
+        )
+        if run.tags["role"] == "confirmation" and run.tags["arm"].startswith("lstm")
+        else run
+        for run in store.record.runs
+    ]
+    return replace(store, record=replace(store.record, runs=runs))

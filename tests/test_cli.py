@@ -1,0 +1,395 @@
+"""The command line: every command, every mistake one line on stderr and exit code 2."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+import study.cli
+from study import descriptions
+from study.cells import CELLS
+from study.clipping import CLIPPING
+from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT
+from study.nonlinearities import NONLINEARITIES
+from study.space_file import available
+from study.tasks import TASKS
+from study.tracking import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TINY = """
+[study]
+name = "tiny"
+question = "Which?"
+trials = 1
+confirmations = 1
+[fixed]
+task.length = 5
+model.hidden = 2
+train.batch = 2
+train.steps = 4
+[compare]
+model.cell = ["lstm", "gru"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("study.tasks.base.VALIDATION_SEQUENCES", 20)
+    monkeypatch.setattr("study.tasks.base.TEST_SEQUENCES", 20)
+
+
+@pytest.fixture
+def longlag(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs a command in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["longlag", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            study.cli.main()
+        out, err = capsys.readouterr()
+        code = end.value.code
+        return (code if isinstance(code, int) else 0), out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished sweep, made by the program as a user starts it."""
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "tiny.toml").write_text(TINY)
+    command = [sys.executable, "-m", "study", "sweep", "tiny.toml", "--workers", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "longlag report tiny" in done.stdout
+    return folder
+
+
+# Help and lists
+
+
+def test_help_names_every_command(longlag) -> None:
+    code, out, _ = longlag("--help")
+    assert code == 0
+    for command in ("sweep", "train", "report", "ui", "list", "show"):
+        assert re.search(rf"\b{command}\b", out)
+        code, text, _ = longlag(command, "--help")
+        assert code == 0
+        assert "Usage" in text
+
+
+def test_no_command_shows_the_help(longlag) -> None:
+    code, out, err = longlag()
+    assert code in (0, 2)
+    assert "sweep" in out + err
+    assert len((out + err).splitlines()) > 5, "help squeezed into a line"
+
+
+def test_python_m_study_is_longlag() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "study", "list", "clipping"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "norm" in done.stdout
+    script = Path(sys.executable).with_name("longlag")
+    if script.exists():
+        shown = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
+        assert "sweep" in shown.stdout
+
+
+KNOWN = {
+    "cells": [*CELLS],
+    "nonlinearities": [*NONLINEARITIES],
+    "initializers": [*RECURRENT, *INPUT_WEIGHTS, *BIASES],
+    "clipping": [*CLIPPING],
+    "tasks": [*TASKS],
+    "spaces": [*available()],
+}
+
+
+def test_everything_that_can_be_listed_is_tested() -> None:
+    assert KNOWN.keys() == descriptions.LISTS.keys()
+
+
+@pytest.mark.parametrize("what", KNOWN)
+def test_list(what: str, longlag) -> None:
+    code, out, err = longlag("list", what)
+    assert (code, err) == (0, "")
+    for name in KNOWN[what]:
+        assert name in out
+    assert "cannot be read" not in out
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_show_cell(name: str, longlag) -> None:
+    code, out, err = longlag("show", "cell", name)
+    assert (code, err) == (0, "")
+    for line in CELLS[name].equations.strip().splitlines():
+        assert line.strip() in out
+    for parameter in CELLS[name].parameters:
+        assert parameter in out
+    assert CELLS[name].source[:30] in out
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_show_task(name: str, longlag) -> None:
+    code, out, err = longlag("show", "task", name)
+    assert (code, err) == (0, "")
+    task = TASKS.build(name)
+    assert f"{task.chance_loss:.5g}" in out
+    assert task.solved_rule in " ".join(out.split())
+    for field in type(task).parameters():
+        assert f"task.{field}" in out
+
+
+@pytest.mark.parametrize("name", available())
+def test_show_space_and_dry_run_write_nothing(name: str, longlag) -> None:
+    before = set(Path().rglob("*"))
+    code, out, err = longlag("show", "space", name)
+    assert (code, err) == (0, "")
+    assert name in out
+    code, again, _ = longlag("sweep", name, "--dry-run", "--trials", "3")
+    assert code == 0
+    assert name in again
+    assert set(Path().rglob("*")) == before
+
+
+def test_a_narrow_terminal_is_no_error(longlag, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    for arguments in (("list", "cells"), ("show", "task", "copy"), ("show", "cell", "lstm")):
+        assert longlag(*arguments)[0] == 0
+
+
+# Mistakes
+
+
+MISTAKES = [
+    (("sweeep",), "sweep"),
+    (("sweep",), "'space'"),
+    (("sweep", "quikstart"), "did you mean 'quickstart'"),
+    (("sweep", "nothing.toml"), "no such file: nothing.toml"),
+    (("sweep", "../quickstart"), "letters, digits"),
+    (("sweep", "quickstart", "--trials", "0"), "trials"),
+    (("sweep", "quickstart", "--trials", "many"), "valid integer"),
+    (("sweep", "quickstart", "--workers", "-1"), "workers"),
+    (("sweep", "quickstart", "--seed", "-1"), "seed"),
+    (("sweep", "quickstart", "--tirals", "3"), "--tirals"),
+    (("sweep", "quickstart", "--as", "a/b"), "letters, digits"),
+    (("sweep", "quickstart", "--as", ".."), "letters, digits"),
+    (("sweep", "quickstart", "--as", "train"), "longlag train"),
+    (("sweep", "quickstart", "extra"), "extra"),
+    (("train", "--set", "train.lr"), "NAME=VALUE"),
+    (("train", "--set", "train.rl=1"), "did you mean 'train.lr'"),
+    (("train", "--set", "model.cell=lstmm"), "did you mean 'lstm'"),
+    (("train", "--set", "train.steps=-3"), "train.steps"),
+    (("train", "--set", "train.steps=fast"), "train.steps"),
+    (("train", "--set", "init.recurrent=identity"), "does not suit lstm"),
+    (("train", "--config", "nothing.toml"), "no such file"),
+    (("train", "--config", "."), "cannot read"),
+    (("report", "nothing"), "no store"),
+    (("ui",), "no store"),
+    (("ui", "--port", "99999"), "port"),
+    (("list", "cels"), "did you mean 'cells'"),
+    (("list",), "'what'"),
+    (("show", "cell", "lstmm"), "did you mean 'lstm'"),
+    (("show", "cels", "lstm"), "did you mean 'cell'"),
+    (("show", "task", "ading"), "did you mean 'adding'"),
+    (("show", "space", "quikstart"), "did you mean 'quickstart'"),
+    (("show", "cell"), "'name'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"), MISTAKES, ids=[" ".join(m[0]) for m in MISTAKES]
+)
+def test_a_mistake_is_one_line_on_stderr_and_code_2(
+    arguments: tuple[str, ...], fragment: str, longlag
+) -> None:
+    code, out, err = longlag(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("longlag: ")
+    assert len(err.splitlines()) == 1
+    assert fragment in err
+    assert "Traceback" not in err
+    assert list(Path().iterdir()) == [], "something was written"
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [
+        ("[study\n", "line 1"),
+        ("[search]\ntrain.lr = { low = 2.0, high = 1.0 }", "low must be below high"),
+        ('[study]\nname = "a/b"', "letters, digits"),
+        ("[fixed]\nmodel.hiden = 3", "did you mean 'model.hidden'"),
+    ],
+)
+@pytest.mark.parametrize("command", [["sweep"], ["show", "space"]])
+def test_a_bad_space_is_one_line(command: list[str], text: str, fragment: str, longlag) -> None:
+    Path("bad.toml").write_text(text)
+    code, _, err = longlag(*command, "bad.toml")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "bad.toml" in err
+    assert fragment in err
+    assert [p.name for p in Path().iterdir()] == ["bad.toml"]
+
+
+def test_a_database_that_is_none_is_one_line(longlag) -> None:
+    Path("mlruns").mkdir()
+    Path("mlruns/mlflow.db").write_bytes(b"no database " * 100)
+    for arguments in (("sweep", "quickstart"), ("train",), ("report", "x"), ("ui",)):
+        code, _, err = longlag(*arguments)
+        assert (code, len(err.splitlines())) == (2, 1), arguments
+        assert "cannot open the store" in err
+    assert [str(p) for p in sorted(Path().rglob("*"))] == ["mlruns", "mlruns/mlflow.db"]
+
+
+def test_a_file_in_the_place_of_mlruns_is_one_line(longlag) -> None:
+    Path("mlruns").write_text("")
+    for arguments in (("sweep", "quickstart"), ("train",)):
+        code, _, err = longlag(*arguments)
+        assert (code, len(err.splitlines())) == (2, 1)
+
+
+# Real runs
+
+
+@pytest.fixture
+def in_swept(swept: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(swept)
+    return swept
+
+
+def test_a_sweep_by_the_command_line_is_complete(in_swept: Path) -> None:
+    runs = Store.open().study("tiny").runs
+    roles = sorted(r.tags["role"] for r in runs)
+    assert roles == ["arm"] * 2 + ["confirmation"] * 2 + ["trial"] * 2
+    assert {r.status for r in runs} == {"FINISHED"}
+
+
+def test_sweeping_again_does_nothing_and_a_changed_space_is_refused(
+    in_swept: Path, longlag
+) -> None:
+    before = Store.open().study("tiny").runs
+    code, out, _ = longlag("sweep", "tiny.toml")
+    assert code == 0
+    assert "longlag report tiny" in out
+    for arguments in (("--seed", "1"),):
+        code, _, err = longlag("sweep", "tiny.toml", *arguments)
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert "seed was 0, is 1" in err
+    after = Store.open().study("tiny").runs
+    assert [(r.run_id, r.params) for r in after] == [(r.run_id, r.params) for r in before]
+
+
+def test_an_unknown_study_is_answered_with_the_nearest(in_swept: Path, longlag) -> None:
+    code, _, err = longlag("report", "tniy")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "did you mean 'tiny'" in err
+    assert not Path("reports").exists()
+
+
+def test_a_port_that_is_taken_is_one_line(in_swept: Path, longlag) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, _, err = longlag("ui", "--port", str(taken.getsockname()[1]))
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "taken" in err
+
+
+def newest(folder: Path) -> dict[str, float]:
+    """The metrics of the last run of `longlag train`, less what a clock measured."""
+    run = Store.open(folder).study("train").runs[-1]
+    assert run.tags["role"] == "single"
+    assert run.status == "FINISHED"
+    return {k: v for k, v in run.metrics.items() if "seconds" not in k}
+
+
+def test_train_runs_again_to_the_same_numbers(in_swept: Path, longlag) -> None:
+    wanted = {
+        "task.name": "copy",
+        "task.length": "2",
+        "model.cell": "elman",
+        "model.hidden": "3",
+        "train.steps": "6",
+        "train.evaluate_every": "2",
+        "clip": "value",
+        "clip.threshold": "0.25",
+        "seed": "5",
+    }
+    settings = [part for k, v in wanted.items() for part in ("--set", f"{k}={v}")]
+    code, out, err = longlag("train", *settings, "--test")
+    assert (code, err) == (0, "")
+    assert "after 6 updates" in out
+    first = newest(in_swept)
+    assert first["test/recall"] >= 0
+    run = Store.open().study("train").runs[-1]
+    Path("again.toml").write_text(Store.open().artifact_text(run.run_id, "config.toml"))
+    assert longlag("train", "--config", "again.toml", "--test")[0] == 0
+    assert newest(in_swept) == first
+    # A setting wins over the file; another choice drops the old one's parameters.
+    assert longlag("train", "--config", "again.toml", "--set", "clip=none")[0] == 0
+    last = Store.open().study("train").runs[-1]
+    assert (last.params["clip.name"], last.params["clip.threshold"]) == ("none", "none")
+    assert last.params["seed"] == "5"
+    assert not any(key.startswith("test/") for key in last.metrics)
+
+
+def test_a_training_that_fails_is_recorded_and_is_code_1(
+    in_swept: Path, longlag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.training.build_model", lambda config: 1 / 0)
+    code, out, _ = longlag("train", "--set", "train.steps=2")
+    assert code == 1
+    assert "ZeroDivisionError" in out
+    failed = Store.open().study("train").runs[-1]
+    assert failed.status == "FAILED"
+    text = MlflowClient(Store.open().uri).list_artifacts(failed.run_id)
+    assert "traceback.txt" in {f.path for f in text}
+
+
+def test_interrupted_training_is_code_130(
+    in_swept: Path, longlag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("study.training.evaluate", interrupt)
+    code, _, err = longlag("train")
+    assert code == 130
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_leaves_early_is_no_error(swept: Path) -> None:
+    command = f"{sys.executable} -m study list cells | true; exit ${{PIPESTATUS[0]}}"
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs bash")
+    done = subprocess.run(
+        [bash, "-c", command],
+        cwd=swept,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode in (0, 1)  # 1 from rich, which sees it first
+    assert done.stderr == ""

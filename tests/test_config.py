@@ -1,0 +1,302 @@
+"""Configurations: three notations of one thing, and every mistake answered in one line."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from study.cells import CELLS
+from study.config import (
+    GROUPS,
+    TrialConfig,
+    check_name,
+    flatten,
+    kind_of,
+    known_names,
+    merge,
+    nest,
+    parse_setting,
+    read_toml,
+    write_toml,
+)
+from study.errors import UserError
+from study.nonlinearities import NONLINEARITIES
+
+
+def value_of(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
+    low, high = None, None
+    for bound in metadata:
+        low = getattr(bound, "ge", getattr(bound, "gt", low))
+        high = getattr(bound, "le", getattr(bound, "lt", high))
+    if annotation is bool:
+        return st.booleans()
+    if annotation is int:
+        return st.integers(low if low is not None else -5, high if high is not None else 10**6)
+    if annotation is float:
+        low = -1e6 if low is None else low
+        high = 1e6 if high is None else high
+        return st.floats(low, high, exclude_min=True, exclude_max=high < 1e6)
+    raise AssertionError(f"say how to draw {annotation}")
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> TrialConfig:
+    flat: dict[str, Any] = {"seed": draw(st.integers(0, 2**64))}
+    for group, choices in GROUPS.items():
+        cls = choices[draw(st.sampled_from(list(choices)))]
+        flat[f"{group}.name"] = cls.model_fields["name"].default
+        for field in cls.parameters():
+            if draw(st.booleans()):
+                info = cls.model_fields[field]
+                flat[f"{group}.{field}"] = draw(value_of(info.annotation, info.metadata))
+    flat["model.cell"] = draw(st.sampled_from(list(CELLS)))
+    flat["model.phi"] = draw(st.sampled_from(list(NONLINEARITIES)))
+    flat["model.hidden"] = draw(st.integers(1, 8192))
+    flat["train.optimizer"] = draw(st.sampled_from(["adam", "sgd"]))
+    if flat["train.optimizer"] == "sgd":
+        flat["train.momentum"] = draw(st.floats(0, 1, exclude_max=True))
+    flat["train.lr"] = draw(st.floats(0, 1e3, exclude_min=True))
+    for name in ("batch", "steps", "evaluate_every"):
+        flat[f"train.{name}"] = draw(st.integers(1, 10**7))
+    try:
+        return TrialConfig.from_flat(flat)
+    except UserError as error:
+        if "does not suit" not in str(error):
+            raise
+        suits = {"init.recurrent.name": "uniform", "init.bias.name": "zeros"}
+        kept = {k: v for k, v in flat.items() if not k.startswith(("init.recurrent", "init.bias"))}
+        return TrialConfig.from_flat(kept | suits)
+
+
+@settings(deadline=None)
+@given(configurations())
+def test_flat_nested_and_toml_are_one_configuration(c: TrialConfig) -> None:
+    assert TrialConfig.from_flat(c.flat()) == c
+    assert TrialConfig.from_nested(nest(c.flat())) == c
+    assert TrialConfig.from_nested(tomllib.loads(c.to_toml())) == c
+    assert flatten(nest(c.flat())) == c.flat()
+    assert TrialConfig.from_flat(merge(c.flat(), {})) == c
+
+
+@settings(deadline=None)
+@given(configurations())
+def test_complete_has_every_name_and_the_same_values(c: TrialConfig) -> None:
+    complete = c.complete()
+    assert list(complete) == known_names()
+    given_values = {k: v for k, v in complete.items() if v != "none" or k == "clip.name"}
+    assert TrialConfig.from_flat(given_values) == c
+    for name, value in c.flat().items():
+        assert complete[name] == value
+        assert isinstance(value, kind_of(name))
+
+
+@settings(deadline=None)
+@given(configurations())
+def test_a_setting_as_text_means_the_same(c: TrialConfig) -> None:
+    def as_text(value: object) -> str:
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    read = dict(parse_setting(f"{name}={as_text(value)}") for name, value in c.flat().items())
+    assert TrialConfig.from_flat(read) == c
+
+
+def test_known_names_are_unique_and_kinds_are_plain() -> None:
+    names = known_names()
+    assert len(names) == len(set(names))
+    assert {"seed", "task.name", "task.length", "clip.threshold", "train.lr"} <= set(names)
+    for name in [*names, *GROUPS]:
+        assert kind_of(name) in (int, float, bool, str)
+        check_name(name)
+
+
+def test_two_choices_of_a_group_agree_on_a_shared_parameters_type() -> None:
+    # kind_of looks at the first that has it.
+    for group, choices in GROUPS.items():
+        kinds: dict[str, set[Any]] = {}
+        for _, cls in choices.items():
+            for field in cls.parameters():
+                kinds.setdefault(field, set()).add(cls.model_fields[field].annotation)
+        assert all(len(found) == 1 for found in kinds.values()), group
+
+
+@pytest.mark.parametrize(
+    ("flat", "fragment"),
+    [
+        ({"modl.cell": "lstm"}, "did you mean 'model.cell'"),
+        ({"lr": 0.1}, "no parameter named 'lr'"),
+        ({"train": 5}, "no parameter named 'train'"),
+        ({"": 5}, "no parameter"),
+        ({"train.": 5}, "no parameter"),
+        ({"train.lr.x": 5}, "no parameter named 'train.lr.x'"),
+        ({"model.cell": "lstmm"}, "no cell named 'lstmm'; did you mean 'lstm'?"),
+        ({"model.cell": 3}, "no cell named '3'"),
+        ({"model.phi": "thanh"}, "did you mean 'tanh'"),
+        ({"task": "addding"}, "no task named 'addding'; did you mean 'adding'?"),
+        ({"task.name": "copy", "task.solved_below": 0.1}, "has no parameter 'solved_below'"),
+        ({"task.length": 1}, "length"),
+        ({"task.length": "long"}, "length"),
+        ({"task.length": 10.5}, "length"),
+        ({"clip": "nrom"}, "did you mean 'norm'"),
+        ({"clip": "none", "clip.threshold": 1.0}, "has no parameter 'threshold'"),
+        ({"clip.threshold": -1.0}, "greater than 0 (got -1.0)"),
+        ({"clip.threshold": float("nan")}, "threshold"),
+        ({"init.recurrent": "identity"}, "does not suit lstm"),
+        ({"init.bias": "forget", "model.cell": "elman"}, "no forget gate"),
+        ({"init.recurrent": "normal"}, "no initializer"),
+        ({"train.lr": 0}, "greater than 0"),
+        ({"train.lr": float("inf")}, "train.lr"),
+        ({"train.lr": "fast"}, "train.lr"),
+        ({"train.lr": "0.01"}, "train.lr"),
+        ({"train.lr": True}, "train.lr"),
+        ({"train.steps": "100"}, "train.steps"),
+        ({"train.steps": True}, "train.steps"),
+        ({"train.steps": 0}, "train.steps"),
+        ({"train.batch": -4}, "train.batch"),
+        ({"train.momentum": 1.0, "train.optimizer": "sgd"}, "momentum"),
+        ({"train.momentum": 0.5}, "momentum is a parameter of sgd"),
+        ({"train.optimizer": "adamw"}, "'adam' or 'sgd'"),
+        ({"model.hidden": 0}, "model.hidden"),
+        ({"model.hidden": 10**9}, "model.hidden"),
+        ({"seed": -1}, "seed"),
+        ({"seed": "one"}, "seed"),
+        ({"task.name": "digits", "task.permuted": 3}, "permuted"),
+        ({"task.name": ["adding"]}, "no task named"),
+        ({"task": "adding", "task.name": "copy"}, "twice"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_is_wrong(flat: dict[str, Any], fragment: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        TrialConfig.from_flat(flat)
+    text = str(refusal.value)
+    assert fragment in text
+    assert "\n" not in text
+    assert "pydantic" not in text.lower()
+
+
+@pytest.mark.parametrize(
+    "text", ["train.lr", "=0.1", "", "   =3", "train.lr 0.1", "nonsense=1", "train lr=1"]
+)
+def test_bad_settings_are_refused(text: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        parse_setting(text)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("train.lr=0.01", ("train.lr", 0.01)),
+        (" train.lr = 1e-3 ", ("train.lr", 1e-3)),
+        ("train.steps=100", ("train.steps", 100)),
+        ("task.permuted=true", ("task.permuted", True)),
+        ("task.permuted=false", ("task.permuted", False)),
+        ("model.cell=lstm", ("model.cell", "lstm")),
+        ("model.cell=a=b", ("model.cell", "a=b")),
+    ],
+)
+def test_settings_are_read_as_toml_has_them(text: str, expected: tuple[str, Any]) -> None:
+    name, value = parse_setting(text)
+    assert (name, value) == expected
+    assert type(value) is type(expected[1])
+
+
+def test_merging_another_choice_drops_the_old_ones_parameters() -> None:
+    base = TrialConfig.from_flat({"clip": "value", "clip.threshold": 3.0}).flat()
+    assert TrialConfig.from_flat(merge(base, {"clip": "none"})).clip.name == "none"
+    kept = TrialConfig.from_flat(merge(base, {"clip": "value"}))
+    assert kept.flat()["clip.threshold"] == 3.0
+    changed = TrialConfig.from_flat(merge(base, {"clip.threshold": 2.0}))
+    assert changed.flat()["clip.name"] == "value"
+    with_name = merge(base, {"clip.name": "norm", "clip.threshold": 7.0})
+    assert TrialConfig.from_flat(with_name).flat()["clip.threshold"] == 7.0
+
+
+def test_a_group_given_by_a_parameter_alone_is_the_default_choice() -> None:
+    c = TrialConfig.from_flat({"clip.threshold": 2.0, "task.length": 7})
+    assert (c.clip.name, c.task.name) == (TrialConfig().clip.name, TrialConfig().task.name)
+
+
+@pytest.mark.parametrize(
+    ("content", "fragment"),
+    [
+        (b"[train\nlr = 1", "not valid TOML"),
+        (b"lr = \xff\xfe", "cannot read"),
+        (b"[train]\nlr = 0.1\nlr = 0.2", "not valid TOML"),
+        (b"[train]\nlr = [0.1, 0.2]", "train.lr"),
+        (b"[[train]]\nlr = 0.1", "train"),
+        (b"train = 3", "train"),
+        (b"[train]\nlr = 2020-01-01", "train.lr"),
+        (b"seed = " + b"9" * 5000, "not valid TOML"),
+        (b"a = " + b"[" * 5000 + b"]" * 5000, "TOML"),
+        (b'"a\\nb" = 1', "no parameter"),
+        (b"\x00", "not valid TOML"),
+    ],
+)
+def test_bad_files_are_refused_in_one_line(tmp_path: Path, content: bytes, fragment: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as refusal:
+        TrialConfig.from_file(path)
+    assert fragment in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        TrialConfig.from_file(tmp_path / "none.toml")
+    with pytest.raises(UserError, match="cannot read"):
+        TrialConfig.from_file(tmp_path)
+
+
+def test_a_toml_error_names_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("seed = 1\n\n[train\n")
+    with pytest.raises(UserError, match=r"c\.toml.*line 3"):
+        read_toml(path)
+
+
+toml_values = st.recursive(
+    st.one_of(
+        st.integers(-(10**20), 10**20),
+        st.floats(),
+        st.booleans(),
+        st.text(max_size=8),
+        st.dates(),
+        st.sampled_from(["lstm", "adding", "none", "identity"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.one_of(st.sampled_from(["name", "lr", "threshold"]), st.text(max_size=6)),
+            inner,
+            max_size=3,
+        ),
+    ),
+    max_leaves=6,
+)
+sections = st.sampled_from(["train", "model", "task", "clip", "init", "seed", "recurrent", "x"])
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.dictionaries(sections, toml_values, max_size=4))
+def test_whatever_a_file_holds_only_a_user_error_comes_out(tables: dict[str, Any]) -> None:
+    try:
+        TrialConfig.from_flat(flatten(tables))
+    except UserError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+    try:
+        TrialConfig.from_nested(tables)
+    except UserError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+strings = st.text(st.characters(codec="utf-8", exclude_characters="\x7f"), max_size=20)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), strings, max_size=4))
+def test_any_string_survives_a_toml_file(table: dict[str, str]) -> None:
+    assert tomllib.loads(write_toml(table)) == table

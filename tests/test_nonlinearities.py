@@ -1,0 +1,84 @@
+"""φ against torch's own functions: value, derivative, and γ = sup |φ'|."""
+
+import pytest
+import references
+import torch
+from torch import Tensor
+
+from study import Layer
+from study.engines.lowering import lower
+from study.errors import UserError
+from study.nonlinearities import NONLINEARITIES
+
+EXTREMES = [0.0, -0.0, 1e-300, -1e-300, 1e-8, -1e-8, 30.0, -30.0, 710.0, -710.0, 1e30, -1e30]
+
+
+def engine(name: str, a: Tensor) -> Tensor:
+    """φ(a) as a layer computes it: an Elman cell of one unit with W = 1 and nothing else."""
+    layer = Layer("elman", 1, 1, phi=name, dtype=a.dtype)
+    with torch.no_grad():
+        layer.W.fill_(1.0)
+        layer.U.zero_()
+    return layer(a.reshape(1, -1, 1))[0].reshape(a.shape)
+
+
+def slope(f, a: Tensor) -> Tensor:
+    a = a.detach().clone().requires_grad_()
+    return torch.autograd.grad(f(a).sum(), a)[0]
+
+
+def test_every_nonlinearity_promised_is_there():
+    assert {"tanh", "relu", "sigmoid", "identity", "leaky-relu"} <= set(NONLINEARITIES)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("name", references.PHIS)
+def test_values_and_derivatives_equal_torchs(name, dtype):
+    grid = torch.cat([torch.linspace(-8, 8, 4001), torch.tensor(EXTREMES)]).to(dtype)
+    theirs = references.PHIS[name]
+    # one rounding more than torch: leaky-relu is a sum of two terms here
+    torch.testing.assert_close(engine(name, grid), theirs(grid), rtol=3e-7, atol=0)
+    torch.testing.assert_close(
+        slope(lambda a: engine(name, a), grid), slope(theirs, grid), rtol=3e-7, atol=0
+    )
+
+
+@pytest.mark.parametrize("name", references.PHIS)
+def test_the_convention_at_zero_is_torchs(name):
+    zero = torch.zeros(1, dtype=torch.float64)
+    expected = {"tanh": 1.0, "relu": 0.0, "sigmoid": 0.25, "identity": 1.0, "leaky-relu": 0.01}
+    assert slope(lambda a: engine(name, a), zero).item() == expected[name]
+    assert slope(references.PHIS[name], zero).item() == expected[name]
+
+
+@pytest.mark.parametrize("name", NONLINEARITIES)
+def test_gamma_is_the_largest_slope(name):
+    grid = torch.linspace(-20, 20, 400_001, dtype=torch.float64)  # holds 0, where most have it
+    largest = slope(lambda a: engine(name, a), grid).abs().max().item()
+    assert largest == pytest.approx(NONLINEARITIES[name].gamma, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", NONLINEARITIES)
+def test_the_symbolic_derivative_is_what_autograd_finds(name):
+    phi = NONLINEARITIES[name]
+    derivative = phi.expression.diff("a")
+    grid = torch.tensor([-3.0, -0.7, 0.0, 0.2, 1.9], dtype=torch.float64)
+    found = slope(lambda a: engine(name, a), grid)
+    symbolic = torch.as_tensor(lower(derivative)({"a": grid})).expand(grid.shape)
+    torch.testing.assert_close(symbolic.to(grid), found)
+
+
+@pytest.mark.parametrize("name", NONLINEARITIES)
+def test_nan_stays_nan(name):
+    """A diverged activation must not look like a dead unit."""
+    assert engine(name, torch.tensor([float("nan")])).isnan().all()
+
+
+@pytest.mark.parametrize("name", NONLINEARITIES)
+def test_each_is_known_by_its_own_name(name):
+    assert NONLINEARITIES[name].name == name
+
+
+def test_an_unknown_one_is_answered_with_the_nearest():
+    with pytest.raises(UserError, match=r"no nonlinearity named 'tahn'; did you mean 'tanh'\?"):
+        Layer("elman", 1, 1, phi="tahn")

@@ -1,0 +1,506 @@
+"""Every task keeps its source's protocol, its chance level, and its three data sets apart."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+from itertools import islice, pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from study.config import TrialConfig
+from study.errors import UserError
+from study.tasks import TASKS
+from study.tasks.base import Batch, DatasetTask, SyntheticTask, Task
+from study.training import build_model
+
+
+def named(name: str, **parameters: object) -> Task:
+    return TASKS.build({"name": name, **parameters})
+
+
+def variants() -> list[tuple[str, Task]]:
+    """Every task at its defaults, and with each switch of its own turned."""
+    found = []
+    for name, cls in TASKS.items():
+        task = TASKS.build(name)
+        found.append((name, task))
+        for field in cls.parameters():
+            if cls.model_fields[field].annotation is bool:
+                found.append((f"{name}-{field}", named(name, **{field: not getattr(task, field)})))
+        if "length" in cls.model_fields:
+            # An odd, short length: halves and tenths that do not come out even.
+            found.append((f"{name}-17", named(name, length=17)))
+    return found
+
+
+VARIANTS = variants()
+SYNTHETIC = [(n, t) for n, t in VARIANTS if isinstance(t, SyntheticTask)]
+DATASETS = [(n, t) for n, t in VARIANTS if isinstance(t, DatasetTask)]
+
+
+def over(cases: list[tuple[str, Task]]):
+    return pytest.mark.parametrize("task", [t for _, t in cases], ids=[n for n, _ in cases])
+
+
+def seeded(seed: int) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def last_steps(task: Task, batch: Batch) -> Tensor:
+    return torch.full((len(batch),), task.steps - 1) if batch.ends is None else batch.ends
+
+
+def rows(batch: Batch) -> list[bytes]:
+    """One sequence a string of bytes, inputs and targets."""
+    both = torch.cat(
+        [batch.inputs.transpose(0, 1).flatten(1), batch.targets.transpose(0, 1).flatten(1).float()],
+        dim=1,
+    )
+    return [row.numpy().tobytes() for row in both]
+
+
+# Every task
+
+
+@over(VARIANTS)
+def test_shapes_and_types(task: Task) -> None:
+    batch = next(task.training(seed=3, size=5))
+    steps = task.steps if task.reads == "every" else 1
+    assert batch.inputs.shape == (task.steps, 5, task.input_size)
+    assert batch.inputs.dtype == torch.float32
+    assert batch.inputs.isfinite().all()
+    assert batch.targets.shape[:2] == (steps, 5)
+    assert len(batch) == 5
+    if batch.targets.is_floating_point():
+        assert batch.targets.shape[2:] == (task.output_size,)
+    else:
+        assert batch.targets.dim() == 2
+        assert 0 <= int(batch.targets.min()) <= int(batch.targets.max()) < task.output_size
+
+
+@over(VARIANTS)
+def test_after_its_last_step_a_sequence_is_zero(task: Task) -> None:
+    batch = task.validation()
+    if batch.ends is None:
+        return
+    assert 0 <= int(batch.ends.min()) <= int(batch.ends.max()) < task.steps
+    after = torch.arange(task.steps)[:, None] > batch.ends
+    assert (batch.inputs[after] == 0).all()
+
+
+@over(VARIANTS)
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(task: Task) -> None:
+    def stream(seed: int) -> list[bytes]:
+        return [b"".join(rows(batch)) for batch in islice(task.training(seed, 8), 3)]
+
+    assert stream(5) == stream(5)
+    assert stream(5) != stream(6)
+    assert len(set(stream(5))) == 3
+    assert rows(task.validation()) == rows(task.validation())
+    assert rows(task.test()) == rows(task.test())
+
+
+@over([(n, t) for n, t in VARIANTS if not n.endswith("-17")])
+@pytest.mark.parametrize("seed", [0, 1, 2**32])
+def test_training_validation_and_test_never_meet(task: Task, seed: int) -> None:
+    validation, test = set(rows(task.validation())), set(rows(task.test()))
+    trained = {row for batch in islice(task.training(seed, 200), 10) for row in rows(batch)}
+    assert not validation & test
+    assert not trained & (validation | test)
+
+
+@over(VARIANTS)
+def test_training_does_not_depend_on_torchs_global_generator(task: Task) -> None:
+    torch.manual_seed(1)
+    one = rows(next(task.training(4, 6)))
+    torch.manual_seed(2)
+    torch.rand(7)
+    assert rows(next(task.training(4, 6))) == one
+
+
+@over(VARIANTS)
+def test_permuting_a_batch_permutes_the_loss(task: Task) -> None:
+    batch = task.validation().take(slice(12))
+    predictions = torch.randn(
+        batch.targets.shape[0], 12, task.output_size, generator=seeded(1), dtype=torch.float64
+    )
+    order = torch.randperm(12, generator=seeded(2))
+    batch = batch.to(torch.float64)
+    each = [
+        float(task.loss(predictions[:, i : i + 1], batch.targets[:, i : i + 1])) for i in range(12)
+    ]
+    shuffled = task.loss(predictions[:, order], batch.targets[:, order])
+    assert float(shuffled) == pytest.approx(float(task.loss(predictions, batch.targets)), rel=1e-12)
+    assert float(shuffled) == pytest.approx(sum(each) / 12, rel=1e-12)
+
+
+@over(VARIANTS)
+def test_a_batch_of_unequal_lengths_gives_what_one_by_one_gives(task: Task) -> None:
+    flat = {f"task.{k}": v for k, v in task.model_dump().items()} | {"model.hidden": 5}
+    model = build_model(TrialConfig.from_flat(flat)).double()
+    batch = task.validation().take(slice(6)).to(torch.float64)
+    together = task.loss(model(batch), batch.targets).item()
+    alone = []
+    for i, end in enumerate(last_steps(task, batch).tolist()):
+        one = batch.take(slice(i, i + 1))
+        one = replace(one, inputs=one.inputs[: end + 1], ends=None)
+        alone.append(task.loss(model(one), one.targets).item())
+    assert together == pytest.approx(sum(alone) / len(alone), rel=1e-12)
+
+
+def best_constant(task: Task, batch: Batch) -> Tensor:
+    """The best prediction that ignores the input, from the targets' own frequencies."""
+    targets = batch.targets
+    if targets.is_floating_point():
+        return targets.mean(dim=1, keepdim=True).expand(targets.shape)
+    counts = torch.nn.functional.one_hot(targets, task.output_size).double().mean(dim=1)
+    return (counts + 1e-12).log()[:, None].expand(*targets.shape, task.output_size)
+
+
+@over(VARIANTS)
+def test_chance_is_the_loss_of_the_best_constant(task: Task) -> None:
+    batch = task.test()
+    constant = best_constant(task, batch)
+    # 10,000 sequences (300 digits): a relative standard error of about 1 %
+    loss = float(task.loss(constant, batch.targets))
+    assert loss == pytest.approx(task.chance_loss, rel=0.03)
+    if not batch.targets.is_floating_point():
+        uniform = torch.zeros_like(constant)
+        assert float(task.loss(uniform, batch.targets)) >= loss - 1e-9
+
+
+@over(VARIANTS)
+def test_levels_are_in_order_and_chance_does_not_solve(task: Task) -> None:
+    for level in task.plateaus.values():
+        assert 0 < level < task.chance_loss
+    validation = task.validation()
+    scores = task.scores(best_constant(task, validation), validation.targets)
+    assert scores["loss"] == pytest.approx(task.chance_loss, rel=0.1)  # 1,000 sequences
+    assert not task.solved(scores)
+    if task.metric is not None:
+        assert task.chance_metric is not None
+        assert 0 <= task.chance_metric < 1
+        assert task.metric in scores
+        assert task.metric != "loss"
+    else:
+        assert task.chance_metric is None
+
+
+@over(VARIANTS)
+def test_perfect_predictions_solve(task: Task) -> None:
+    batch = task.validation()
+    if batch.targets.is_floating_point():
+        perfect = batch.targets
+    else:
+        perfect = 50.0 * torch.nn.functional.one_hot(batch.targets, task.output_size)
+    scores = task.scores(perfect, batch.targets)
+    assert scores["loss"] == pytest.approx(0, abs=1e-6)
+    assert task.solved(scores)
+    if task.metric is not None:
+        assert scores[task.metric] == 1
+
+
+@over(VARIANTS)
+def test_nan_predictions_never_solve(task: Task) -> None:
+    batch = task.validation().take(slice(10))
+    predictions = torch.full((batch.targets.shape[0], 10, task.output_size), math.nan)
+    assert not task.solved(task.scores(predictions, batch.targets))
+
+
+@over(VARIANTS)
+def test_card_is_complete_and_json(task: Task) -> None:
+    import json
+
+    card = json.loads(json.dumps(task.card(), allow_nan=False))
+    assert card["name"] in TASKS
+    assert card["chance_loss"] > 0
+    assert card["steps"] == task.steps
+    assert isinstance(card["solved"], str)
+    assert task.title
+    assert task.source
+    assert task.loss_name
+
+
+@over(VARIANTS)
+def test_parameters_are_described_and_unknown_ones_refused(task: Task) -> None:
+    with pytest.raises(UserError, match="has no parameter 'lenght'"):
+        named(task.name, lenght=5)
+    for field in type(task).parameters():
+        assert type(task).model_fields[field].description, field
+
+
+@over(DATASETS)
+def test_a_data_set_is_read_whole_every_epoch(task: DatasetTask) -> None:
+    size = len(task.splits()["training"])
+    stream = task.training(0, 100)
+    epochs = []
+    for _ in range(2):
+        seen: list[bytes] = []
+        while len(seen) < size:
+            seen += rows(next(stream))
+        assert sorted(seen) == sorted(rows(task.splits()["training"]))
+        epochs.append(seen)
+    assert epochs[0] != epochs[1]
+    assert len(next(task.training(0, 10 * size))) == size
+
+
+# Adding, uRNN 2016 version
+
+
+@pytest.mark.parametrize("length", [2, 3, 10, 51, 100])
+def test_adding_protocol(length: int) -> None:
+    batch = named("adding", length=length).sample(seeded(1), 4000)
+    values, markers = batch.inputs[..., 0], batch.inputs[..., 1]
+    assert ((values >= 0) & (values < 1)).all()
+    assert set(markers.unique().tolist()) <= {0.0, 1.0}
+    half = length // 2
+    assert (markers[:half].sum(0) == 1).all()
+    assert (markers[half:].sum(0) == 1).all()
+    torch.testing.assert_close(batch.targets[0, :, 0], (values * markers).sum(0))
+    assert (markers.sum(1) > 0).all(), "a position that is never marked"
+    assert float(values.mean()) == pytest.approx(0.5, abs=0.01)
+
+
+def test_adding_plateau_of_one_value() -> None:
+    task = named("adding", length=20)
+    batch = task.sample(seeded(2), 20_000)
+    first = (batch.inputs[:10, :, 0] * batch.inputs[:10, :, 1]).sum(0)
+    loss = float(task.loss((first + 0.5)[None, :, None], batch.targets))
+    assert loss == pytest.approx(1 / 12, rel=0.03)
+    assert any(level == pytest.approx(1 / 12) for level in task.plateaus.values())
+    assert task.chance_loss == pytest.approx(1 / 6)
+
+
+def test_adding_criterion_at_its_edge() -> None:
+    task = named("adding", solved_below=0.01)
+    assert task.solved({"loss": 0.0099999})
+    assert not task.solved({"loss": 0.01})
+
+
+# Copy memory, uRNN 2016
+
+
+@pytest.mark.parametrize("length", [1, 2, 50])
+def test_copy_layout(length: int) -> None:
+    task = named("copy", length=length)
+    batch = task.sample(seeded(1), 500)
+    assert batch.inputs.shape == (length + 20, 500, 10)
+    assert (batch.inputs.sum(-1) == 1).all()
+    shown = batch.inputs.argmax(-1)
+    symbols, blanks = shown[:10], shown[10 : 10 + length - 1]
+    marker, end = shown[10 + length - 1], shown[10 + length :]
+    assert set(symbols.unique().tolist()) == set(range(8))
+    blank = int(end[0, 0])
+    assert (end == blank).all()
+    assert end.shape[0] == 10
+    assert (blanks == blank).all()
+    assert (marker == marker[0]).all()
+    assert int(marker[0]) not in {blank, *range(8)}
+    assert (batch.targets[:-10] == blank).all()
+    assert torch.equal(batch.targets[-10:], symbols)
+    assert task.output_size == 9
+
+
+@pytest.mark.parametrize(
+    ("length", "nats"),
+    [(100, 0.17329), (200, 0.09452), (300, 0.06498), (400, 0.04951), (500, 0.03999)],
+)
+def test_copy_chance_as_published(length: int, nats: float) -> None:
+    assert named("copy", length=length).chance_loss == pytest.approx(nats, abs=5e-6)
+
+
+def test_copy_memoryless_recall_is_an_eighth() -> None:
+    task = named("copy", length=5)
+    batch = task.sample(seeded(3), 5000)
+    predictions = torch.zeros(25, 5000, 9)
+    predictions[:15, :, 8] = 50
+    predictions[15:, :, 8] = -50
+    guess = torch.randint(0, 8, (10, 5000), generator=seeded(4))
+    guessed = predictions.clone()
+    guessed[15:].scatter_(2, guess[..., None], 1e-3)
+    scores = task.scores(guessed, batch.targets)
+    assert scores["recall"] == pytest.approx(1 / 8, rel=0.05)
+    assert scores["loss"] == pytest.approx(10 * math.log(8) / 25, rel=0.01)
+
+
+def test_copy_criterion_at_its_edge() -> None:
+    task = named("copy")
+    assert task.solved({"loss": 1.0, "recall": 0.99})
+    assert not task.solved({"loss": 0.0, "recall": 0.9899})
+
+
+# Temporal order 6a, Hochreiter & Schmidhuber 1997
+
+
+@pytest.mark.parametrize("length", [10, 17, 100, 200])
+def test_temporal_order_protocol(length: int) -> None:
+    task = named("temporal-order", length=length)
+    batch = task.sample(seeded(1), 3000)
+    assert batch.ends is not None
+    lengths = batch.ends + 1
+    assert set(lengths.tolist()) == set(range(length, length + length // 10 + 1))
+    tenth = length // 10
+    places: tuple[set[int], set[int]] = set(), set()
+    classes = Counter()
+    seen: dict[int, set[str]] = {}
+    starts, ends, distractors = set(), set(), set()
+    for i in range(len(batch)):
+        codes = batch.inputs[: lengths[i], i]
+        assert (codes.sum(-1) == 1).all()
+        symbols = codes.argmax(-1).tolist()
+        starts.add(symbols[0])
+        ends.add(symbols[-1])
+        special = [(t, s) for t, s in enumerate(symbols) if s in (2, 3)]
+        assert len(special) == 2
+        (t1, s1), (t2, s2) = special
+        places[0].add(t1)
+        places[1].add(t2)
+        label = int(batch.targets[0, i])
+        classes[label] += 1
+        seen.setdefault(label, set()).add(f"{s1}{s2}")
+        distractors.update(s for t, s in enumerate(symbols[1:-1], 1) if t not in (t1, t2))
+    assert places[0] == set(range(tenth, 2 * tenth + 1))
+    assert places[1] == set(range(5 * tenth, 6 * tenth + 1))
+    assert len(starts) == len(ends) == 1
+    assert not starts & ends
+    assert len(distractors) == 4
+    assert not distractors & (starts | ends | {2, 3})
+    # One pair of symbols a class, four classes, 3,000/4 each with a deviation of 24
+    assert all(len(pairs) == 1 for pairs in seen.values())
+    assert len(set.union(*seen.values())) == 4
+    assert all(abs(n - 750) < 120 for n in classes.values())
+
+
+def test_temporal_order_at_100_is_the_published_one() -> None:
+    task = named("temporal-order")
+    assert (task.steps, task.input_size, task.output_size) == (110, 8, 4)
+
+
+def test_temporal_order_plateau_of_one_symbol() -> None:
+    task = named("temporal-order", length=20)
+    batch = task.sample(seeded(2), 4000)
+    first = batch.inputs[2:5].argmax(-1)  # t1 is in 2-4
+    is_x = (first == 2).any(0)
+    x_classes = set(batch.targets[0, is_x].tolist())
+    assert len(x_classes) == 2
+    predictions = torch.full((1, 4000, 4), -50.0)
+    for c in range(4):
+        predictions[0, is_x if c in x_classes else ~is_x, c] = 0
+    loss = float(task.loss(predictions, batch.targets))
+    assert loss == pytest.approx(math.log(2), rel=1e-5)
+    assert any(level == pytest.approx(math.log(2)) for level in task.plateaus.values())
+
+
+@pytest.mark.parametrize(("error", "right"), [(0.29, True), (0.31, False)])
+def test_temporal_order_success_is_every_output_within_three_tenths(
+    error: float, right: bool
+) -> None:
+    task = named("temporal-order")
+    probabilities = torch.tensor([1 - error, error / 3, error / 3, error / 3], dtype=torch.float64)
+    targets = torch.zeros(1, 4, dtype=torch.long)
+    scores = task.scores(probabilities.log().expand(1, 4, 4), targets)
+    assert (scores["correct"] == 1) is right
+    assert scores["accuracy"] == 1
+    assert task.solved(scores) is right
+
+
+def test_temporal_order_criterion_at_its_edge() -> None:
+    task = named("temporal-order")
+    assert task.solved({"loss": 1.0, "correct": 0.99, "accuracy": 1.0})
+    assert not task.solved({"loss": 0.0, "correct": 0.9899, "accuracy": 1.0})
+
+
+# Digits
+
+
+def test_digits_are_scikit_learns_each_once() -> None:
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    expected = Counter(
+        (row.astype(np.float32) / 16).tobytes() + bytes([label])
+        for row, label in zip(images, labels, strict=True)
+    )
+    splits = named("digits").splits()
+    found = Counter(
+        batch.inputs[:, i, 0].numpy().tobytes() + bytes([int(batch.targets[0, i])])
+        for batch in splits.values()
+        for i in range(len(batch))
+    )
+    assert found == expected
+    assert {k: len(b) for k, b in splits.items()} == {
+        "training": 1197,
+        "validation": 300,
+        "test": 300,
+    }
+
+
+@pytest.mark.parametrize("permuted", [False, True])
+def test_no_image_is_in_two_splits(permuted: bool) -> None:
+    splits = named("digits", permuted=permuted).splits()
+    images = {
+        k: {b.inputs[:, i, 0].numpy().tobytes() for i in range(len(b))} for k, b in splits.items()
+    }
+    assert not images["training"] & images["validation"]
+    assert not images["training"] & images["test"]
+    assert not images["validation"] & images["test"]
+
+
+def test_digits_splits_are_stratified() -> None:
+    for batch in named("digits").splits().values():
+        counts = torch.bincount(batch.targets[0], minlength=10) / len(batch)
+        assert float((counts - 0.1).abs().max()) < 0.01
+
+
+def test_permuted_digits_are_one_permutation_that_moves_neighbours_apart() -> None:
+    plain, permuted = named("digits").splits(), named("digits", permuted=True).splits()
+
+    def columns(splits: dict[str, Batch]) -> list[bytes]:
+        whole = torch.cat([splits[k].inputs[..., 0] for k in sorted(splits)], dim=1)
+        return [pixel.numpy().tobytes() for pixel in whole]
+
+    place = {column: i for i, column in enumerate(columns(plain))}
+    order = [place[column] for column in columns(permuted)]
+    for split in plain:
+        assert torch.equal(permuted[split].targets, plain[split].targets)
+        assert torch.equal(permuted[split].inputs, plain[split].inputs[order])
+    informative = [i for i in order if plain["training"].inputs[i].any()]
+    assert len(set(informative)) == len(informative)
+    kept = sum(abs(a - b) == 1 for a, b in pairwise(order))
+    assert kept < 8, "most pixels still follow their neighbour"  # 63·2/64, two by chance
+    assert order != sorted(order)
+
+
+def test_digits_criterion_at_its_edge() -> None:
+    task = named("digits")
+    assert task.solved({"loss": 3.0, "accuracy": 0.9})
+    assert not task.solved({"loss": 0.0, "accuracy": 0.8999})
+
+
+# Bounds
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("adding", {"length": 1}),
+        ("adding", {"length": 10**9}),
+        ("adding", {"solved_below": 0}),
+        ("adding", {"solved_below": 0.2}),
+        ("copy", {"length": 0}),
+        ("copy", {"solved_at": 0.1}),
+        ("copy", {"solved_at": 1.01}),
+        ("temporal-order", {"length": 9}),
+        ("temporal-order", {"solved_at": 0.2}),
+        ("digits", {"solved_at": 0.05}),
+        ("digits", {"permuted": "maybe"}),
+    ],
+)
+def test_parameters_out_of_bounds_are_refused(name: str, parameters: dict[str, object]) -> None:
+    with pytest.raises(UserError) as refusal:
+        named(name, **parameters)
+    assert next(iter(parameters)) in str(refusal.value)
+    assert "\n" not in str(refusal.value)

@@ -1,0 +1,345 @@
+"""Training: the same numbers again, honest outcomes, and a caller who decides."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from study.config import TrialConfig
+from study.seeding import generator
+from study.tasks import TASKS
+from study.tasks.base import Task
+from study.training import (
+    DIVERGED_SCORE,
+    Evaluation,
+    Flow,
+    Record,
+    Result,
+    build_model,
+    evaluate,
+    score,
+    train,
+)
+
+
+@pytest.fixture(autouse=True)
+def small_held_out_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.tasks.base.VALIDATION_SEQUENCES", 60)
+    monkeypatch.setattr("study.tasks.base.TEST_SEQUENCES", 300)
+
+
+TINY = {
+    "task.name": "adding",
+    "task.length": 6,
+    "model.hidden": 4,
+    "train.batch": 8,
+    "train.steps": 20,
+    "train.evaluate_every": 5,
+}
+
+
+def config(**changes: object) -> TrialConfig:
+    return TrialConfig.from_flat({**TINY, **{k.replace("__", "."): v for k, v in changes.items()}})
+
+
+def timeless(record: Record) -> Record:
+    if isinstance(record, Result):
+        return replace(record, wall_seconds=0.0, seconds_per_step=0.0)
+    return record
+
+
+def run(c: TrialConfig, **options: bool) -> list[Record]:
+    return [timeless(record) for record in train(c, **options)]
+
+
+def evaluations(records: list[Record]) -> list[Evaluation]:
+    return [r for r in records if isinstance(r, Evaluation)]
+
+
+def result(records: list[Record]) -> Result:
+    assert isinstance(records[-1], Result)
+    return records[-1]
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_the_same_configuration_gives_the_same_records(task: str) -> None:
+    small = {"task.length": 12} if "length" in TASKS[task].model_fields else {}
+    c = TrialConfig.from_flat(
+        {**{k: v for k, v in TINY.items() if not k.startswith("task.")}, "task.name": task, **small}
+        | {"train.steps": 6, "train.evaluate_every": 3}
+    )
+    torch.manual_seed(0)
+    one = run(c, test=True)
+    torch.manual_seed(99)  # the global generator has no say
+    assert run(c, test=True) == one
+    assert run(c.model_copy(update={"seed": 1}), test=True) != one
+
+
+@pytest.mark.parametrize("clip", ["none", "norm", "value"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_the_records_come_in_order(optimizer: str, clip: str) -> None:
+    records = run(config(train__optimizer=optimizer, clip=clip))
+    assert isinstance(records[0], Flow)
+    assert records[0].stage == "init"
+    assert isinstance(records[-2], Flow)
+    assert records[-2].stage == "final"
+    middle = records[1:-2]
+    assert all(isinstance(r, Evaluation) for r in middle)
+    assert [r.step for r in evaluations(records)] == [0, 5, 10, 15, 20]
+    done = result(records)
+    assert (done.outcome, done.steps) == ("budget", 20)
+    assert done.test == {}
+    assert done.parameters == sum(p.numel() for p in build_model(config()).parameters())
+    assert 0 <= done.clip_rate <= 1
+    if clip == "none":
+        assert done.clip_rate == 0
+
+
+def test_the_last_interval_may_be_shorter() -> None:
+    records = run(config(train__steps=7, train__evaluate_every=3))
+    assert [r.step for r in evaluations(records)] == [0, 3, 6, 7]
+    assert result(records).steps == 7
+    records = run(config(train__steps=2, train__evaluate_every=50))
+    assert [r.step for r in evaluations(records)] == [0, 2]
+
+
+def test_how_often_one_looks_does_not_change_the_training() -> None:
+    often = run(config(train__evaluate_every=1))
+    seldom = run(config(train__evaluate_every=20))
+    assert result(often).final == result(seldom).final
+
+
+def test_best_is_the_lowest_validation_loss_and_final_the_last() -> None:
+    records = run(config(train__lr=0.3, train__evaluate_every=1, train__steps=30))
+    losses = {r.step: r.values["validation/loss"] for r in evaluations(records)}
+    done = result(records)
+    assert done.best["loss"] == min(losses.values())
+    assert losses[done.best_step] == done.best["loss"]
+    assert done.final["loss"] == losses[30]
+    assert done.best != done.final, "the case must tell them apart"
+    assert done.score == pytest.approx(done.best["loss"] * 6)
+
+
+@pytest.mark.parametrize("clip", ["none", "norm"])
+def test_test_set_is_read_only_on_request(monkeypatch: pytest.MonkeyPatch, clip: str) -> None:
+    c = config(clip=clip)
+    expected = run(c, test=True)
+
+    def forbidden(self: Task) -> None:
+        raise AssertionError("the test set was read")
+
+    monkeypatch.setattr(type(c.task), "test", forbidden)
+    assert result(run(c)).test == {}
+    with pytest.raises(AssertionError, match="was read"):
+        run(c, test=True)
+    # Reading it changes nothing else.
+    assert replace(result(expected), test={}) == result(run(c))
+
+
+def test_the_best_parameters_are_tested_not_the_last() -> None:
+    c = config(train__lr=0.3, train__evaluate_every=1, train__steps=30)
+    best_step = result(run(c)).best_step
+    assert 0 < best_step < 30
+    # Budgets do not change the updates: stopping there leaves the parameters that were best.
+    stopped = config(train__lr=0.3, train__evaluate_every=1, train__steps=best_step)
+    assert result(run(c, test=True)).test == result(run(stopped, test=True)).test
+
+
+def test_divergence_is_an_outcome() -> None:
+    c = config(
+        train__optimizer="sgd",
+        train__lr=1e6,
+        clip="none",
+        model__cell="elman",
+        model__phi="relu",
+        train__steps=50,
+    )
+    done = result(run(c, test=True))
+    assert done.outcome == "diverged"
+    assert done.score == DIVERGED_SCORE
+    assert done.steps < 50
+    assert math.isfinite(done.best["loss"])
+
+
+def test_norm_clipping_survives_a_gradient_too_large_for_float32_squares() -> None:
+    # phi = identity and U = 9·I over 21 steps: states of about 9^21 = 1e20.
+    c = config(
+        model__cell="elman",
+        model__phi="identity",
+        init__recurrent="scaled-identity",
+        init__recurrent__scale=3.0,
+        task__length=20,
+        train__steps=1,
+    )
+    records = run(c)
+    norm = next(r for r in evaluations(records) if r.step == 1).values["train/grad_norm"]
+    assert 1e10 < norm < math.inf
+
+
+def test_a_network_that_is_not_finite_at_once_has_diverged() -> None:
+    c = config(
+        model__cell="elman",
+        model__phi="identity",
+        init__recurrent="scaled-identity",
+        init__recurrent__scale=1e6,
+        task__length=50,
+    )
+    records = run(c)
+    done = result(records)
+    assert done.outcome == "diverged"
+    assert done.score == DIVERGED_SCORE
+    assert records[0] == Flow("init", None)
+
+
+def test_a_lost_start_does_not_hide_what_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    # NaN compares as neither lower nor higher: as a first "best" it would stay for ever.
+    c = config()
+    real = type(c.task).scores
+    calls = []
+
+    def scores(self: Task, predictions: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
+        calls.append(1)
+        return {"loss": math.nan} if len(calls) == 1 else real(self, predictions, targets)
+
+    monkeypatch.setattr(type(c.task), "scores", scores)
+    done = result(run(c))
+    assert done.outcome == "diverged" or math.isfinite(done.score)
+    assert not math.isnan(done.score)
+
+
+def test_solved_stops_early_and_counts_the_steps() -> None:
+    # Chance is 0.167; any net that outputs about the mean is below 0.16 … and the rule says solved.
+    c = config(task__solved_below=0.166, train__steps=400, train__lr=0.02)
+    records = run(c, test=True)
+    done = result(records)
+    assert done.outcome == "solved"
+    assert 0 < done.steps < 400
+    assert done.final["loss"] < 0.166
+    assert done.best == done.final
+    assert done.best_step == done.steps
+    assert done.score == done.steps / 400 - 1
+    assert all(r.values["validation/loss"] >= 0.166 for r in evaluations(records)[:-1])
+    assert set(done.test) == {"loss"}
+
+
+@pytest.mark.parametrize("at", [0, 5, 15])
+def test_a_caller_prunes_with_send(at: int) -> None:
+    trial = train(config())
+    records: list[Record] = [next(trial)]
+    while not isinstance(records[-1], Result):
+        last = records[-1]
+        stop = isinstance(last, Evaluation) and last.step >= at
+        records.append(trial.send(stop) if isinstance(last, Evaluation) else next(trial))
+    done = records[-1]
+    assert isinstance(done, Result)
+    assert (done.outcome, done.steps) == ("pruned", at)
+    assert [r.step for r in evaluations(records)][-1] == at
+    assert isinstance(records[-2], Flow)
+
+
+def test_a_caller_may_stop_listening() -> None:
+    trial = train(config())
+    next(trial)
+    next(trial)
+    trial.close()
+    with pytest.raises(StopIteration):
+        next(trial)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd_against_a_loop_by_hand(momentum: float) -> None:
+    c = config(
+        train__optimizer="sgd",
+        train__momentum=momentum,
+        train__lr=0.1,
+        train__steps=4,
+        train__evaluate_every=1,
+        clip="norm",
+        clip__threshold=0.05,
+    )
+    model = build_model(c)
+    parameters = list(model.parameters())
+    velocity = [torch.zeros_like(p) for p in parameters]
+    stream = c.task.training(c.seed, 8)
+    expected = []
+    for _ in range(4):
+        batch = next(stream)
+        loss = c.task.loss(model(batch), batch.targets)
+        gradients = torch.autograd.grad(loss, parameters)
+        norm = math.sqrt(sum(float((g.double() ** 2).sum()) for g in gradients))
+        scale = min(1.0, 0.05 / norm)
+        with torch.no_grad():
+            for p, v, g in zip(parameters, velocity, gradients, strict=True):
+                v.mul_(momentum).add_(g * scale)
+                p.sub_(0.1 * v)
+        expected.append((loss.item(), norm, evaluate(model, c.task, c.task.validation())["loss"]))
+    found = [
+        (e.values["train/loss"], e.values["train/grad_norm"], e.values["validation/loss"])
+        for e in evaluations(run(c))[1:]
+    ]
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, rel=1e-5)  # float32
+
+
+def test_clip_rate_is_the_share_of_updates_that_were_clipped() -> None:
+    assert result(run(config(clip__threshold=1e-9))).clip_rate == 1
+    assert result(run(config(clip__threshold=1e9))).clip_rate == 0
+    records = run(config(clip__threshold=0.5, train__evaluate_every=1))
+    shares = [e.values["train/clipped_share"] for e in evaluations(records)[1:]]
+    assert result(records).clip_rate == pytest.approx(sum(shares) / len(shares))
+    norms = [e.values["train/grad_norm"] for e in evaluations(records)[1:]]
+    assert [bool(s) for s in shares] == [n > 0.5 for n in norms]
+
+
+def test_a_batch_larger_than_the_data_set() -> None:
+    c = TrialConfig.from_flat(
+        {"task.name": "digits", "model.hidden": 2, "train.batch": 5000, "train.steps": 2}
+    )
+    assert result(run(c)).steps == 2
+
+
+def test_evaluation_in_chunks_is_the_whole_batchs_score() -> None:
+    for name in TASKS:
+        small = {"task.length": 11} if "length" in TASKS[name].model_fields else {}
+        c = TrialConfig.from_flat({"task.name": name, "model.hidden": 3, **small})
+        # 500 a chunk, and a rest
+        model, batch = build_model(c), next(c.task.training(0, 1100))
+        with torch.no_grad():
+            whole = c.task.scores(model(batch), batch.targets)
+        found = evaluate(model, c.task, batch)
+        assert found.keys() == whole.keys()
+        for key, value in whole.items():
+            assert found[key] == pytest.approx(value, rel=1e-5)
+
+
+def test_the_models_start_does_not_depend_on_training_data_or_task_length() -> None:
+    one, other = build_model(config()), build_model(config(task__length=60, train__batch=3))
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(next(build_model(config(seed=1)).parameters()), next(one.parameters()))
+
+
+def test_initial_parameters_are_not_the_training_data() -> None:
+    # Two streams from one seed would correlate weights with data.
+    a = torch.rand(100, generator=generator("initialization", 0))
+    b = torch.rand(100, generator=generator("training", 0))
+    assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 0.4  # 4 standard errors
+
+
+def scores_to_order() -> Iterator[tuple[float, float]]:
+    """Pairs (better, worse)."""
+    sooner = score("solved", 10, 100, 0.001, 1.0)
+    later = score("solved", 100, 100, 0.0001, 1.0)
+    good = score("budget", 100, 100, 0.2, 1.0)
+    poor = score("budget", 100, 100, 0.9, 1.0)
+    awful = score("budget", 100, 100, 1e9, 1.0)
+    diverged = score("diverged", 3, 100, 0.1, 1.0)
+    yield from [(sooner, later), (later, good), (good, poor), (poor, diverged)]
+    assert awful <= diverged
+
+
+def test_solving_beats_a_low_loss_and_sooner_beats_later() -> None:
+    for better, worse in scores_to_order():
+        assert better < worse
