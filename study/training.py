@@ -76,7 +76,7 @@ DIVERGED_SCORE = 10.0
 def score(outcome: Outcome, steps: int, budget: int, best_loss: float, chance_loss: float) -> float:
     """What a search minimizes: first that a trial solves its task, then how soon, else its loss.
 
-    A solved trial scores steps/budget - 1, in (-1, 0]; one that is not its best validation loss over
+    A solved trial scores steps/budget - 1, in [-1, 0]; one that is not its best validation loss over
     chance, at least 0; a diverged one 10.
     """
     if outcome == "diverged":

@@ -49,7 +49,7 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
     predictions = double(batch, recorder)
     # The loss is a mean over sequences; times their number, each has the gradient of its own loss.
     (task.loss(predictions[-1:], batch.targets[-1:]) * len(batch)).backward()
-    norms = {s: _mean_by_lag(recorder[s].norm(dim=-1), batch.ends) for s in recorder.states}
+    norms = {s: _mean_by_lag(_norms(recorder[s]), batch.ends) for s in recorder.states}
     if not all(np.isfinite(values).all() for values in norms.values()):
         return None
     slope = log_slope(norms[model.layer.cell.output])
@@ -58,6 +58,14 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
         log_slope_per_step=slope,
         half_life_steps=half_life(slope),
     )
+
+
+def _norms(gradients: Tensor) -> Tensor:
+    """(T,B,H) -> (T,B). Scaled by the largest entry: squares underflow below 1e-162, and a tanh
+    network's gradient is that small 600 steps back."""
+    largest = gradients.abs().amax(dim=-1, keepdim=True)
+    scale = torch.where(largest > 0, largest, 1)
+    return (gradients / scale).norm(dim=-1) * scale.squeeze(-1)
 
 
 def _mean_by_lag(norms: Tensor, ends: Tensor | None) -> np.ndarray:
