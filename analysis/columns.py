@@ -35,9 +35,12 @@ RUNS: Columns = {
     "steps": ("float64", "updates done"),
     "steps_to_solve": ("float64", "updates done when the criterion was met; empty when never"),
     "budget": ("float64", "updates the run could use"),
-    "validation_loss": ("float64", "best validation loss"),
-    "validation_metric": ("float64", "best value of the task's metric on the validation set"),
-    "test_loss": ("float64", "test loss at the best validation loss; confirmations only"),
+    "validation_loss": (
+        "float64",
+        "validation loss of the parameters kept: those that met the criterion, else the lowest",
+    ),
+    "validation_metric": ("float64", "the task's metric on the validation set, of the same"),
+    "test_loss": ("float64", "test loss, of the same; confirmations only"),
     "test_metric": ("float64", "the task's metric on the test set; confirmations only"),
     "half_life_init": (
         "float64",
@@ -89,6 +92,10 @@ SUMMARY: Columns = {
     "confirmed": ("int64", "confirmation runs that met the criterion"),
     "confirmed_low": ("float64", "95 % Wilson interval of the solved fraction, lower end"),
     "confirmed_high": ("float64", "95 % Wilson interval of the solved fraction, upper end"),
+    "met_on_test": (
+        "float64",
+        "of the confirmed, those whose test result meets the criterion too; empty: unknown",
+    ),
     "confirmations_diverged": ("int64", "confirmation runs that diverged"),
     "confirmations_failed": ("int64", "confirmation runs that ended with an error"),
     "test_loss_iqm": ("float64", "interquartile mean of the confirmations' test losses"),
@@ -103,6 +110,8 @@ SUMMARY: Columns = {
         "float64",
         "updates by which half of the confirmations had solved (Kaplan-Meier); inf: not half of them",
     ),
+    "steps_to_solve_min": ("float64", "fewest updates of a confirmation that solved"),
+    "steps_to_solve_max": ("float64", "most of them"),
     "half_life_init": (
         "float64",
         "ln 2 / -(median log slope) over runs, before training; inf: none",
@@ -132,7 +141,10 @@ PAIRS: Columns = {
     "task": ("str", "label of the task"),
     "architecture": ("str", "X"),
     "other": ("str", "Y"),
-    "probability": ("float64", "P(test loss of X < that of Y), ties half: Mann-Whitney U / (n m)"),
+    "probability": (
+        "float64",
+        "P(a run of X does better than one of Y), ties half: Mann-Whitney U / (n m)",
+    ),
     "runs": ("int64", "n, confirmations of X"),
     "other_runs": ("int64", "m, confirmations of Y"),
 }

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.runs import Results
-from analysis.statistics import Interval
+from analysis.statistics import Interval, wilson_interval
 from analysis.tasks import Task
-from analysis.wording import counted, listing, share, short, span, steps_text, whole
+from analysis.wording import counted, listing, measured, share, short, span, steps_text, whole
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,27 @@ class Finding:
 
 def findings(results: Results, summary: pd.DataFrame) -> list[Finding]:
     return [
-        Finding(task, _about(task, summary[summary["task"] == key]))
+        Finding(task, _about(results, task, summary[summary["task"] == key]))
         for key, task in results.tasks.items()
     ]
 
 
-def _about(task: Task, arms: pd.DataFrame) -> list[str]:
+def _about(results: Results, task: Task, arms: pd.DataFrame) -> list[str]:
     run = arms[arms["confirmations"] > 0]
-    sentences = [_solved(run), *_separated(run), _speed(run), _loss(task, run)]
+    sentences = [
+        _solved(run),
+        *_separated(run),
+        _on_test(run),
+        _speed(results, run),
+        _loss(task, run),
+        _search(results, arms),
+    ]
     if run.empty:
         sentences = [_unconfirmed(arms)]
     elif len(run) < len(arms):
         missing = list(arms.loc[arms["confirmations"] == 0, "architecture"])
         sentences.append(f"No confirmation runs yet: {listing(missing)}.")
-    sentences += [_lost(arms), _half_lives(arms)]
+    sentences += [_lost(arms), _half_lives(task, arms)]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -69,7 +76,8 @@ def _separated(run: pd.DataFrame) -> list[str]:
         note.append("No arm solved it within the budget, so this task did not tell them apart.")
     elif rates == {1.0}:
         note.append(
-            "Every run of every arm solved it: whether it is solved does not tell them apart."
+            "Every confirmation run of every arm solved it: whether it is solved does not tell "
+            "the arms apart."
         )
     else:
         apart = [
@@ -86,9 +94,8 @@ def _separated(run: pd.DataFrame) -> list[str]:
                 f"Intervals that do not overlap ({len(apart)} of {total} pairs): {listing(apart)}."
             )
         else:
-            runs = span(
-                min(r["confirmations"] for r in rows), max(r["confirmations"] for r in rows)
-            )
+            counts = sorted({r["confirmations"] for r in rows})
+            runs = " to ".join(whole(count) for count in dict.fromkeys([counts[0], counts[-1]]))
             note.append(
                 f"All these intervals overlap: {runs} runs an arm describe what happened but "
                 "do not establish by themselves that the rates differ."
@@ -96,22 +103,75 @@ def _separated(run: pd.DataFrame) -> list[str]:
     return note
 
 
-def _speed(run: pd.DataFrame) -> str:
-    solved = run[run["median_steps_to_solve"] < float("inf")].sort_values("median_steps_to_solve")
-    if len(solved) < 2:
+def _on_test(run: pd.DataFrame) -> str:
+    """Solved is decided on the validation set, at the first success of many looks at it."""
+    known = run[(run["confirmed"] > 0) & run["met_on_test"].notna()]
+    if known.empty:
         return ""
-    parts = [f"{r.architecture} {whole(r.median_steps_to_solve)}" for r in solved.itertuples()]
-    return f"Median updates to solve: {', '.join(parts)}."
+    solved, met = int(known["confirmed"].sum()), int(known["met_on_test"].sum())
+    if met == solved:
+        return "On the test set, too, every run that solved it meets the criterion."
+    parts = [
+        f"{r.architecture} {whole(r.met_on_test)} of {r.confirmed}" for r in known.itertuples()
+    ]
+    return (
+        f"Of the {counted(solved, 'run')} that solved it, by validation, {met} "
+        f"{'meets' if met == 1 else 'meet'} the criterion on the test set as well: "
+        f"{', '.join(parts)}. The validation rate is the more flattering one."
+    )
+
+
+def _speed(results: Results, run: pd.DataFrame) -> str:
+    ordered = run[run["confirmed"] > 0].sort_values("median_steps_to_solve", kind="stable")
+    if ordered.empty:
+        return ""
+    parts = []
+    for row in ordered.to_dict("records"):
+        few, many = row["steps_to_solve_min"], row["steps_to_solve_max"]
+        spread = f"{whole(few)} to {whole(many)}" if few < many else "all"
+        median = row["median_steps_to_solve"]
+        if median < float("inf"):
+            parts.append(f"{row['architecture']} {whole(median)} ({spread})")
+        else:
+            parts.append(f"{row['architecture']} not half of them")
+    parts += [f"{name} never" for name in run.loc[run["confirmed"] == 0, "architecture"]]
+    every = results.space.get("fixed", {}).get("train.evaluate_every")
+    when = f"; checked every {whole(every)} updates" if every else ""
+    return f"Updates to solve, median (range{when}): {', '.join(parts)}."
+
+
+def _search(results: Results, arms: pd.DataFrame) -> str:
+    """What the search says of the arms over the whole searched range: of random trials only."""
+    space = results.space
+    known = arms[arms["trials"] > 0]
+    if space.get("sampler") != "random" or space.get("pruner") != "none" or len(known) < 2:
+        return ""
+    if not space.get("search") or not (arms["confirmations"] > 0).any():
+        return ""
+    rows = known.assign(rate=known["solved"] / known["trials"]).sort_values(
+        "rate", ascending=False, kind="stable"
+    )
+    parts = []
+    for row in rows.to_dict("records"):
+        rate = wilson_interval(row["solved"], row["trials"])
+        parts.append(
+            f"{row['architecture']} {share(row['solved'], row['trials'], rate.low, rate.high)}"
+        )
+    return f"Solved over all settings that the search drew at random: {'; '.join(parts)}."
 
 
 def _loss(task: Task, run: pd.DataFrame) -> str:
     known = run[run["test_loss_iqm"] < float("inf")].sort_values("test_loss_iqm")
+    # A run that solved its task stopped there: its loss says nothing but that it did.
+    known = known[known["confirmed"] == 0]
     if known.empty:
         return ""
     best, worst = known.iloc[0], known.iloc[-1]
-    text = f"Lowest test loss: {best['architecture']}, {_spread(best)}"
-    if len(known) > 1:
-        text += f"; highest: {worst['architecture']}, {_spread(worst)}"
+    if len(known) == 1:
+        text = f"Test loss of {best['architecture']}, which solved none: {_spread(best)}"
+    else:
+        text = f"Test loss of the arms that solved none, lowest: {best['architecture']}, "
+        text += f"{_spread(best)}; highest: {worst['architecture']}, {_spread(worst)}"
     if task.chance_loss is not None:
         text += f"; chance is {short(task.chance_loss)}"
     beaten = [
@@ -127,7 +187,7 @@ def _loss(task: Task, run: pd.DataFrame) -> str:
 
 
 def _spread(row: pd.Series) -> str:
-    return f"{short(row['test_loss_iqm'])} ({span(row['test_loss_min'], row['test_loss_max'])})"
+    return f"{measured(row['test_loss_iqm'])} ({span(row['test_loss_min'], row['test_loss_max'])})"
 
 
 def _unconfirmed(arms: pd.DataFrame) -> str:
@@ -159,17 +219,18 @@ def _lost(arms: pd.DataFrame) -> str:
     return f"Lost runs: {'; '.join(parts)}." if parts else "No run diverged and none failed."
 
 
-def _half_lives(arms: pd.DataFrame) -> str:
+def _half_lives(task: Task, arms: pd.DataFrame) -> str:
     known = arms[arms["half_life_init"].notna()].sort_values("half_life_init", kind="stable")
     if known.empty:
         return ""
     parts = [
-        f"{row.architecture} {steps_text(row.half_life_init)}"
+        f"{row.architecture} {steps_text(row.half_life_init, task.length)}"
         + (
-            f" → {steps_text(row.half_life_final)}"
+            f" → {steps_text(row.half_life_final, task.length)}"
             if row.half_life_final == row.half_life_final
             else ""
         )
         for row in known.itertuples()
     ]
-    return f"Half-life of the gradient in steps, before → after training: {', '.join(parts)}."
+    text = "Half-life in steps of the gradient of the output h, before → after training"
+    return f"{text}: {', '.join(parts)}."

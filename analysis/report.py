@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from analysis import columns, style, wording
@@ -86,11 +88,13 @@ def _draw(
         with style.page():
             drawing = entry.draw(results)
             # Laid out once, not once for each file.
-            drawing.figure.draw_without_rendering()
+            layout = drawing.figure.get_layout_engine()
+            assert layout is not None
+            layout.execute(drawing.figure)
             drawing.figure.set_layout_engine("none")
-            vector = _saved(drawing.figure, "svg", metadata={"Date": None})
+            vector, raster = _saved(drawing.figure)
             files["svg"].write_bytes(vector)
-            files["png"].write_bytes(_saved(drawing.figure, "png", dpi=DPI))
+            files["png"].write_bytes(raster)
     except Missing as reason:
         for file in files.values():  # of an earlier report, when there was something to draw
             file.unlink(missing_ok=True)
@@ -110,10 +114,14 @@ def _draw(
     )
 
 
-def _saved(figure: Figure, suffix: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix, **options)
-    return buffer.getvalue()
+def _saved(figure: Figure) -> tuple[bytes, bytes]:
+    """As SVG and as PNG. Figure.savefig would draw each of them twice, first for the layout alone."""
+    vector, raster = io.BytesIO(), io.BytesIO()
+    figure.set_dpi(72)
+    FigureCanvasSVG(figure).print_svg(vector, metadata={"Date": None})
+    figure.set_dpi(DPI)
+    FigureCanvasAgg(figure).print_png(raster)
+    return vector.getvalue(), raster.getvalue()
 
 
 def _write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
@@ -144,6 +152,7 @@ def _render(
     )
     environment.filters |= {
         "short": wording.short,
+        "measured": wording.measured,
         "whole": wording.whole,
         "steps": wording.steps_text,
         "listing": wording.listing,
@@ -172,6 +181,7 @@ def _render(
         ),
         spread=_spread,
         link=lambda run_id: f"{ui}/#/experiments/{results.experiment_id}/runs/{run_id}",
+        outcome=lambda name: style.OUTCOMES[name][2] if name in style.OUTCOMES else name,
         experiment_link=f"{ui}/#/experiments/{results.experiment_id}",
         unfinished=int(summary["unfinished"].sum()),
         planned=int(summary["planned"].sum()),
@@ -197,6 +207,11 @@ def _budget(results: Results) -> dict[str, Any]:
         "batch": _one_or_span(arms["batch"]),
         "trials": len(results.trials),
         "confirmations": len(results.confirmations),
+        "equal": all(
+            own[name].nunique(dropna=False) == 1
+            for _, own in arms.groupby("task")
+            for name in ("planned", "budget")
+        ),
         "all_updates": float(runs["steps"].sum()),
         "seconds": float(runs["wall_seconds"].sum()),
     }
@@ -232,6 +247,8 @@ def _task_tables(results: Results, key: str, summary: pd.DataFrame) -> dict[str,
     return {
         "task": results.tasks[key],
         "arms": arms,
+        # Of fewer than four values an interquartile mean trims nothing.
+        "mean": "IQM" if any(row["confirmations"] > 3 for row in arms) else "mean",
         "metric": any(not math.isnan(row["test_metric_iqm"]) for row in arms),
         "confirmed": any(row["runs"] for row in arms),
     }
@@ -241,7 +258,7 @@ def _spread(row: Mapping[str, Any], name: str) -> str:
     """The interval of the IQM where there are runs enough for one, else their range."""
     interval = Interval(row.get(f"{name}_low", math.nan), row.get(f"{name}_high", math.nan))
     if not math.isnan(interval.low):
-        return f"[{wording.short(interval.low)}, {wording.short(interval.high)}]"
+        return f"[{wording.measured(interval.low)}, {wording.measured(interval.high)}]"
     low, high = row[f"{name}_min"], row[f"{name}_max"]
     return "" if math.isnan(low) else wording.span(low, high)
 

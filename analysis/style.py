@@ -14,7 +14,7 @@ import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -169,10 +169,21 @@ def levels(axes: Axes, marks: Mapping[str, float]) -> None:
 def logarithmic(axis: Axis) -> None:
     """Readable ticks for an axis on a logarithmic scale; call when its limits are final."""
     low, high = sorted(axis.get_view_interval())
-    narrow = low > 0 and np.log10(high / low) < 1.8
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=7))
+    choices = [(1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)]
+    counts = [_ticks(low, high, choice) for choice in choices]
+    most = 4 if isinstance(axis, XAxis) else 6  # numbers side by side need more room
+    fitting = [c for c, count in zip(choices, counts, strict=True) if 2 <= count <= most]
+    axis.set_major_locator(LogLocator(subs=fitting[0] if fitting else (1.0,), numticks=7))
     axis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _ticks(low: float, high: float, leading: Sequence[float]) -> int:
+    """How many numbers with these leading digits an axis has; none unless it is positive."""
+    if not 0 < low < high:
+        return 0
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return sum(low <= digit * 10.0**decade <= high for decade in decades for digit in leading)
 
 
 def power(value: float) -> str:

@@ -20,7 +20,7 @@ from analysis.statistics import (
     probability_of_improvement,
     wilson_interval,
 )
-from analysis.tasks import number
+from analysis.tasks import Task, number
 from analysis.wording import short
 
 INTERVAL_FROM = 5  # runs; of fewer, a bootstrap interval pretends to know more than their range
@@ -42,6 +42,7 @@ def _summarize(
     chosen = trials[trials["chosen"]]
     outcomes = trials["outcome"].value_counts()
     solved = int(runs["solved"].sum())
+    solved_at = runs.loc[runs["solved"], "steps_to_solve"]
     rate = wilson_interval(solved, len(runs))
     # A diverged run without a test loss is no missing value: it is worse than any loss.
     losses = runs["test_loss"].where(runs["test_loss"].notna(), math.inf).to_numpy(dtype=float)
@@ -65,6 +66,7 @@ def _summarize(
         "confirmed": solved,
         "confirmed_low": rate.low,
         "confirmed_high": rate.high,
+        "met_on_test": _met_on_test(results.tasks[arm["task"]], runs[runs["solved"]]),
         "confirmations_diverged": int((runs["outcome"] == "diverged").sum()),
         "confirmations_failed": int((every["outcome"] == "failed").sum()),
         "test_loss_iqm": iqm(losses),
@@ -76,6 +78,8 @@ def _summarize(
         "test_metric_min": metrics.min() if len(metrics) else math.nan,
         "test_metric_max": metrics.max() if len(metrics) else math.nan,
         "median_steps_to_solve": _median_steps(runs),
+        "steps_to_solve_min": float(solved_at.min()),
+        "steps_to_solve_max": float(solved_at.max()),
         "half_life_init": half_life(float(flows["log_slope_init"].median())),
         "half_life_final": half_life(float(flows["log_slope_final"].median())),
         "half_life_runs": source if len(flows) else "",
@@ -98,6 +102,14 @@ def times_to_solve(runs: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.
     done = runs["steps_to_solve"].fillna(runs["steps"]).to_numpy(dtype=float)
     budget = runs["budget"].fillna(runs["steps"]).to_numpy(dtype=float)
     return np.nan_to_num(np.where(solved, done, budget)), solved
+
+
+def _met_on_test(task: Task, solved: pd.DataFrame) -> float:
+    met = [
+        task.met(loss, metric)
+        for loss, metric in zip(solved["test_loss"], solved["test_metric"], strict=True)
+    ]
+    return math.nan if None in met else float(sum(map(bool, met)))
 
 
 def _median_steps(runs: pd.DataFrame) -> float:
@@ -162,27 +174,37 @@ def _scaled(values: pd.Series, spec: Any) -> pd.Series:
     return np.log(numeric) if spec.get("log") else numeric
 
 
+def ranks(runs: pd.DataFrame) -> pd.Series:
+    """Runs of one task from best to worst, equal where they are equally good.
+
+    Solved before not, sooner before later; of those that did not, the lower test loss first. A run
+    stops when it has solved its task, so how far its loss is below the criterion says nothing.
+    """
+    late = runs["steps_to_solve"].where(runs["solved"], math.inf)
+    loss = runs["test_loss"].fillna(math.inf).where(~runs["solved"], -math.inf)
+    order = pd.DataFrame({"late": late, "loss": loss})
+    return order.groupby(["late", "loss"], sort=True).ngroup().astype(float)
+
+
 def pairs(results: Results) -> pd.DataFrame:
-    """P(test loss of X < that of Y) for every two architectures on a task, over confirmations."""
+    """P(X better than Y), see `ranks`, for every two architectures on a task, over confirmations."""
     runs = results.confirmations
     runs = runs[runs["outcome"].isin(CONFIRMED)]
     rows = []
     for task in results.tasks:
-        losses = {
-            name: own["test_loss"].fillna(math.inf)
-            for name, own in runs[runs["task"] == task].groupby("architecture", sort=False)
-        }
+        own = runs[runs["task"] == task]
+        places = dict(iter(ranks(own).groupby(own["architecture"], sort=False)))
         rows += [
             {
                 "task": task,
                 "architecture": x,
                 "other": y,
-                "probability": probability_of_improvement(losses[x], losses[y]),
-                "runs": len(losses[x]),
-                "other_runs": len(losses[y]),
+                "probability": probability_of_improvement(places[x], places[y]),
+                "runs": len(places[x]),
+                "other_runs": len(places[y]),
             }
-            for x in losses
-            for y in losses
+            for x in places
+            for y in places
             if x != y
         ]
     return frame(rows, columns.PAIRS)

@@ -26,6 +26,12 @@ class Task:
     solved_loss: float | None = None  # the criterion as a level of the loss, or of the metric
     solved_metric: float | None = None
 
+    def met(self, loss: float, metric: float) -> bool | None:
+        """Whether these numbers meet the criterion; None where the store does not say what it is."""
+        if self.solved_metric is not None:
+            return metric >= self.solved_metric
+        return loss < self.solved_loss if self.solved_loss is not None else None
+
     @property
     def family(self) -> str:
         return self.title or self.key

@@ -29,11 +29,21 @@ def whole(value: float | None) -> str:
     return f"{value:,.0f}"
 
 
-def steps_text(half_life: float) -> str:
-    """A half-life in steps."""
+def steps_text(half_life: float, length: float | None = None) -> str:
+    """A half-life in steps; one longer than the sequence was not seen, and is not put in figures."""
     if math.isinf(half_life):
         return "no decay"
+    if length is not None and half_life > length:
+        return f"over {length:g}"
     return short(half_life, 2)
+
+
+def measured(value: float | None) -> str:
+    """As `short`, with the zeros at the end that tell how exact it is: 0.800 beside 0.754."""
+    text = short(value)
+    if value is None or not math.isfinite(value) or value == 0 or "e" in text or "," in text:
+        return text
+    return f"{value:#.3g}".removesuffix(".")
 
 
 def fraction(value: float) -> str:
@@ -48,7 +58,7 @@ def share(successes: int, runs: int, low: float, high: float) -> str:
 
 def span(low: float, high: float) -> str:
     """0.00121 to 0.00150; one number when there is one."""
-    first, last = short(low), short(high)
+    first, last = measured(low), measured(high)
     return first if first == last else f"{first} to {last}"
 
 

@@ -56,7 +56,8 @@ def expected_best(results: Results) -> Drawing:
         style.whole_numbers(panel)
         panel.set_title(style.plain(task))
         panel.set_xlabel("trials of random search")
-    axes[0].set_ylabel("expected best score")
+    for panel in axes[::2]:
+        panel.set_ylabel("expected best score")
     present = [name for name in results.architectures if (trials["architecture"] == name).any()]
     style.legend_below(
         drawn,

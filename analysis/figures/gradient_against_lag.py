@@ -27,20 +27,18 @@ def gradient_against_lag(results: Results) -> Drawing:
         raise Missing("No confirmation and no chosen trial has a gradient flow.")
     looks = style.looks(results.architectures)
     entries = flows.groupby("task")["architecture"].nunique().max()
-    drawn, axes = style.panels(
-        2 * len(tasks), height=2.5 + 0.17 * -(-entries // 2), extra=0.3, sharey="row"
-    )
+    drawn, axes = style.panels(2 * len(tasks), height=2.5 + 0.17 * -(-entries // 2), extra=0.3)
     runs = pd.concat([results.confirmations, results.trials]).set_index("run_id")
     for row, task in enumerate(tasks):
         for column, (stage, when) in enumerate(STAGES.items()):
             panel = axes[2 * row + column]
             part = flows[(flows["task"] == task) & (flows["stage"] == stage)]
             slopes = runs[f"log_slope_{stage}"]
-            _panel(panel, part, looks, slopes, results.architectures)
+            _panel(panel, part, looks, slopes, results.architectures, results.tasks[task].length)
+            _limit(panel, part)
             panel.set_title(style.plain(f"{task}, {when}", 34))
             panel.set_xlabel("lag, steps before the last")
             style.whole_numbers(panel)
-        _limit(axes[2 * row], flows[flows["task"] == task])
         axes[2 * row].set_ylabel("gradient norm,\nrelative to lag 0")
     states = [s for s in dict.fromkeys(flows["state"]) if s != "h"]
     if states:
@@ -71,6 +69,7 @@ def _panel(
     looks: dict[str, style.Look],
     slopes: pd.Series,
     architectures: list[str],
+    length: float | None,
 ) -> None:
     entries: list[Any] = []
     panel.set_yscale("log")
@@ -97,13 +96,13 @@ def _panel(
                     linewidth=0,
                 )
         life = half_life(float(slopes.reindex(own["run_id"].unique()).median()))
-        entries.append(look.line(f"{style.plain(name, 18)}: {steps_text(life)}"))
+        entries.append(look.line(f"{style.plain(name, 18)}: {steps_text(life, length)}"))
     if entries:
         panel.legend(
             handles=entries,
-            title="half-life of ∂L/∂h, steps",
+            title="half-life of ∂L/∂h in steps:",
             loc="upper center",
-            bbox_to_anchor=(0.5, -0.24),
+            bbox_to_anchor=(0.5, -0.27),
             ncols=2,
             handlelength=2.4,
             columnspacing=1.0,
@@ -119,7 +118,9 @@ def _limit(panel: Axes, part: pd.DataFrame) -> None:
     positive = part.loc[part["relative"] > 0, "relative"]
     if len(positive):
         top = float(positive.max())
-        panel.set_ylim(max(float(positive.min()) / 2, top * 10.0**-DECADES), top * 3)
+        # At least two decades: what hardly changes shall look as if it hardly changed.
+        bottom = min(float(positive.min()) / 2, top / 100)
+        panel.set_ylim(max(bottom, top * 10.0**-DECADES), top * 3)
     style.logarithmic(panel.yaxis)
 
 
@@ -131,8 +132,10 @@ def _caption(flows: pd.DataFrame, states: list[str]) -> str:
         one at the last step. Lines are medians over an arm's runs, bands span {band}. A line that
         falls straight loses the same factor each step: the gradient vanishes, and an event that
         far back cannot teach the network. A level line carries gradient across the whole sequence;
-        a rising one explodes. The half-life is ln 2 over the fitted slope of the log norm
-        ("no decay" where it does not fall). Norms of zero are not drawn."""
+        a rising one explodes. Every panel has its own scale. After training means where the run
+        stopped, a solved one as soon as it had solved. The half-life is ln 2 over the fitted slope
+        of the log norm ("no decay" where it does not fall; "over 50": longer than a sequence of 50
+        steps). Norms of zero are not drawn."""
     if states:
         text += f""" Thin lines of the same colour and dash are {", ".join(states)}, which such cells
             keep beside their output h; for an LSTM the cell state c."""

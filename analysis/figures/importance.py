@@ -8,6 +8,7 @@ from analysis.figures import Drawing, Missing, figure
 from analysis.runs import Results
 from analysis.summary import importances
 
+FEW_TRIALS = 30
 SMALL_R2 = 0.1  # below it the forest explains next to nothing, and neither do its fractions
 
 
@@ -50,7 +51,12 @@ def importance(results: Results) -> Drawing:
         interaction between them). It is read off a random forest fitted to an arm's trials; R² says
         how well the forest predicts trials that it has not seen, n how many trials there were. Rows
         with R² below {SMALL_R2} are grey and in brackets: there the forest has learned nothing and its
-        shares mean nothing. Pruned trials count with the score they had when stopped."""
+        shares mean nothing."""
+    if measured["trials"].min() < FEW_TRIALS:
+        text += f""" With fewer than {FEW_TRIALS} trials R² itself is uncertain: take the shares as
+            hints, beside the trials themselves in the figure before."""
+    if (results.trials["outcome"] == "pruned").any():
+        text += " Pruned trials count with the score they had when stopped."
     if len(refused):
         text += f" Without a row: {refused.size} arms ({'; '.join(sorted(set(refused)))})."
     if results.space.get("sampler") == "tpe":

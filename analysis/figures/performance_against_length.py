@@ -38,7 +38,8 @@ def performance_against_length(results: Results) -> Drawing:
         tasks = sorted(tasks, key=lambda task: task.length or 0)
         ticks = sorted({task.length for task in tasks if task.length is not None})
         left, right = axes[2 * row : 2 * row + 2]
-        apart = style.jitter(len(results.architectures), 0.025)
+        # As a share of the axis, however far the lengths lie apart.
+        apart = style.jitter(len(results.architectures), 0.03 * np.log(ticks[-1] / ticks[0]))
         for index, name in enumerate(results.architectures):
             look = looks[name]
             points = []
@@ -49,7 +50,7 @@ def performance_against_length(results: Results) -> Drawing:
                 used.append(own)
                 assert task.length is not None
                 assert task.chance_loss is not None
-                x = task.length * (1 + apart[index])
+                x = task.length * np.exp(apart[index])
                 losses = own["test_loss"].fillna(np.inf) / task.chance_loss
                 solved = int(own["solved"].sum())
                 points.append((x, iqm(losses), solved / len(own)))
@@ -68,7 +69,9 @@ def performance_against_length(results: Results) -> Drawing:
                 left.plot(xs, middle, **style_line)
                 right.plot(xs, fraction, **style_line)
         left.set_yscale("log")
-        style.levels(left, {"chance =": 1.0})
+        criteria = {t.solved_loss / t.chance_loss for t in tasks if t.solved_loss and t.chance_loss}
+        solved_below = {"solved below": criteria.pop()} if len(criteria) == 1 else {}
+        style.levels(left, {"chance =": 1.0} | solved_below)
         style.logarithmic(left.yaxis)
         left.set_ylabel("test loss / chance")
         right.set_ylabel("fraction solved")
@@ -85,10 +88,11 @@ def performance_against_length(results: Results) -> Drawing:
     )
     return Drawing(
         drawn,
-        """Left: test loss of an arm's confirmation runs over the loss of chance, their interquartile
-        mean as a line and every run as a dash; 1 is no better than ignoring the input. Right: the
-        fraction that met the criterion, with 95 % Wilson intervals. Each length was tuned for
-        itself. Points of one length are set slightly apart.""",
+        """Left: test loss of an arm's confirmation runs over the loss of chance, their interquartile mean
+        as a line and every run as a dash; 1 is no better than ignoring the input. A run stops once
+        it has solved its task, so below the criterion lower is not better. Right: the fraction that
+        met the criterion, with 95 % Wilson intervals. Each length was tuned for itself. Points of
+        one length are set slightly apart.""",
         ["test/loss", "tag outcome"],
         [run_id for own in used for run_id in own["run_id"]],
     )

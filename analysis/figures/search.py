@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.transforms import ScaledTranslation
 
 from analysis import style
 from analysis.figures import Drawing, Missing, figure
@@ -46,11 +47,11 @@ def search(results: Results) -> Drawing:
         for name in present
     ]
     style.legend_below(drawn, handles)
-    text = """Every point is one trial. The score is what the search minimized: below 0 (shaded) the
-        trial solved its task, at -1 at once and near 0 with its last update; above 0 it did not,
-        and the score is its best validation loss over chance (dotted: chance; what is beyond 1.25 is
-        drawn there). Filled: solved; hollow: not; cross: diverged. A wide range of good values means
-        that the arm is easy to tune."""
+    text = """Every point is one trial. The score is what the search minimized: below 0 (shaded) the trial
+        solved its task, at -1 at once and near 0 with its last update; above 0 it did not, and the
+        score is its best validation loss over chance (dotted: chance; what is beyond 1.25 is drawn
+        there). Filled: solved; hollow: not; cross: diverged. Arms that tried the same value are set
+        slightly apart. A wide range of good values means that the arm is easy to tune."""
     if left_out:
         text += f" Also searched, in trials.csv: {', '.join(left_out)}."
     return Drawing(
@@ -59,6 +60,11 @@ def search(results: Results) -> Drawing:
         ["score", "tag outcome", *(f"parameter {name}" for name in rows)],
         trials["run_id"],
     )
+
+
+def _apart(count: int) -> np.ndarray:
+    """Inches: with random search all arms tried the same values, and would hide one another."""
+    return style.jitter(count, min(0.045, 0.18 / max(count, 1)))
 
 
 def _values(trials: pd.DataFrame, name: str) -> pd.Series:
@@ -71,11 +77,11 @@ def _range(panel: Axes, spec: Mapping[str, Any]) -> None:
     if spec.get("log"):
         panel.set_xscale("log")
         if 0 < low < high:
-            margin = (high / low) ** 0.04
+            margin = (high / low) ** 0.07
             panel.set_xlim(low / margin, high * margin)
         style.logarithmic(panel.xaxis)
     elif low < high:
-        margin = (high - low) * 0.04
+        margin = (high - low) * 0.07
         panel.set_xlim(low - margin, high + margin)
 
 
@@ -85,8 +91,10 @@ def _panel(
     panel.axhspan(-1.06, 0, color="#029e73", alpha=0.08, linewidth=0)
     panel.axhline(0, color=style.MUTED, linewidth=0.8)
     panel.axhline(1, color=style.MUTED, linewidth=0.8, linestyle=":")
-    for name, own in trials.groupby("architecture", sort=False):
+    groups = list(trials.groupby("architecture", sort=False))
+    for (name, own), shift in zip(groups, _apart(len(groups)), strict=True):
         look = looks[str(name)]
+        beside = panel.transData + ScaledTranslation(shift, 0, panel.figure.dpi_scale_trans)
         height = own["score"].clip(-1, CEILING)
         off = own["outcome"] == "diverged"
         kinds: list[tuple[Any, dict[str, Any]]] = [
@@ -101,11 +109,18 @@ def _panel(
                 edgecolors=look.color,
                 linewidths=1.2,
                 zorder=3,
+                transform=beside,
                 **kind,
             )
         crosses = values[own.index][off]
         panel.scatter(
-            crosses, np.full(len(crosses), DIVERGED), s=30, marker="x", color=look.color, zorder=3
+            crosses,
+            np.full(len(crosses), DIVERGED),
+            s=30,
+            marker="x",
+            color=look.color,
+            zorder=3,
+            transform=beside,
         )
     panel.set_ylim(-1.06, DIVERGED + 0.12)
     panel.set_yticks([-1, -0.5, 0, 0.5, 1, DIVERGED], ["-1", "-0.5", "0", "0.5", "1", "diverged"])

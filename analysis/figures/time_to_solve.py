@@ -23,7 +23,8 @@ def time_to_solve(results: Results) -> Drawing:
     for panel, task in zip(axes, tasks, strict=True):
         _panel(panel, runs[runs["task"] == task], looks, results.architectures)
         panel.set_title(style.plain(task))
-    axes[0].set_ylabel("fraction of runs that solved")
+    for panel in axes[::2]:
+        panel.set_ylabel("fraction of runs that solved")
     present = [name for name in results.architectures if (runs["architecture"] == name).any()]
     style.legend_below(drawn, [looks[name].line(name) for name in present])
     return Drawing(
@@ -73,3 +74,5 @@ def _panel(
     panel.set_xticks([tick for tick in panel.get_xticks() if 0 <= tick <= budget])
     panel.set_ylim(-0.06, 1.06)
     panel.set_xlabel("updates")
+    middle = budget * (1.05 + 0.0225 * (len(present) - 1))
+    panel.text(middle, 1.1, "at the end", ha="center", color=style.MUTED, fontsize=style.FONT - 0.5)

@@ -228,3 +228,30 @@ def _sure(store: MemoryStore) -> MemoryStore:
         for run in store.record.runs
     ]
     return replace(store, record=replace(store.record, runs=runs))
+
+
+def test_solved_by_validation_but_not_on_the_test_set() -> None:
+    store = _sure(make(trials=4, architectures=TWO, tasks=ADDING))
+    worse = [
+        replace(run, metrics=run.metrics | {"test/loss": 0.02})
+        if run.tags["role"] == "confirmation"
+        else run
+        for run in store.record.runs
+    ]
+    good = [
+        replace(run, metrics=run.metrics | {"test/loss": 0.001})
+        if run.tags["role"] == "confirmation"
+        else run
+        for run in store.record.runs
+    ]
+    text = said(replace(store, record=replace(store.record, runs=worse)))
+    assert "0 meet the criterion on the test set as well: lstm 0 of 3" in text
+    text = said(replace(store, record=replace(store.record, runs=good)))
+    assert "On the test set, too, every run that solved it meets the criterion." in text
+
+
+def test_solved_runs_are_not_ranked_by_their_loss() -> None:
+    text = said(_sure(make(trials=4, architectures=TWO, tasks=ADDING)))
+    assert "Test loss of tanh, which solved none" in text
+    assert "lstm 500 (all), tanh never" in text
+    assert "Solved over all settings that the search drew at random: " in text

@@ -5,12 +5,13 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from synthetic import MemoryStore, make
 
 from analysis import columns
 from analysis.runs import Results, read_study
-from analysis.summary import importances, pairs, summarize
+from analysis.summary import importances, pairs, ranks, summarize
 from study.errors import UserError
 from study.tracking import RunRecord
 
@@ -165,3 +166,20 @@ def test_a_diverged_confirmation_without_a_test_loss_counts_as_the_worst(
     assert (row["confirmations"], row["confirmed"], row["confirmations_diverged"]) == (3, 0, 3)
     assert row["test_loss_iqm"] == math.inf
     assert row["median_steps_to_solve"] == math.inf
+
+
+def test_runs_rank_by_success_then_speed_then_loss() -> None:
+    nan, inf = float("nan"), float("inf")
+    runs = pd.DataFrame(
+        [
+            (True, 100.0, 0.009),
+            (True, 100.0, 0.001),  # stopped as soon: as good, though its loss is lower
+            (True, 300.0, 0.001),
+            (False, nan, 0.1),
+            (False, nan, 0.2),
+            (False, nan, inf),
+            (False, nan, nan),  # diverged without a test loss
+        ],
+        columns=["solved", "steps_to_solve", "test_loss"],
+    )
+    assert list(ranks(runs)) == [0, 0, 1, 2, 3, 4, 4]

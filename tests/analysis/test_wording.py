@@ -32,7 +32,11 @@ def test_words() -> None:
     assert wording.counted(1, "run") == "1 run"
     assert wording.counted(2000, "run") == "2,000 runs"
     assert wording.share(3, 3, 0.4385, 1.0) == "3 of 3 [0.44, 1]"
-    assert wording.span(0.1, 0.1) == "0.1"
+    assert wording.span(0.1, 0.1) == "0.100"
     assert wording.steps_text(670.4) == "670"
+    assert wording.steps_text(670.4, 50) == "over 50"
+    assert wording.measured(0.8) == "0.800"
+    assert wording.measured(150.2) == "150"
+    assert wording.measured(5297.0) == "5,300"
     assert wording.steps_text(math.inf) == "no decay"
     assert [wording.duration(s) for s in (9, 600, 7200)] == ["9 s", "10 min", "2.0 h"]
