@@ -49,7 +49,8 @@ class Result:
     "solved" when the task's criterion was met on the validation set, "budget" when the updates ran
     out, "pruned" when the caller stopped it, "diverged" when a loss or gradient was not finite or
     the training loss exceeded 10,000 times chance. ``score`` is what a search minimizes: see
-    `score`. ``test`` is empty unless asked for.
+    `score`. ``test`` is empty unless asked for. ``seconds_per_step`` is processor time, which what
+    else runs on the machine distorts least; ``wall_seconds`` counts everything, evaluations too.
     """
 
     outcome: Outcome
@@ -89,8 +90,8 @@ def score(outcome: Outcome, steps: int, budget: int, best_loss: float, chance_lo
 def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool | None, None]:
     """Trains, yielding records; the last is the `Result`.
 
-    ``.send(True)`` in answer to an `Evaluation` prunes the trial. With ``test`` the parameters of
-    the best validation loss are scored on the test set, once.
+    ``.send(True)`` in answer to an `Evaluation` prunes the trial. With ``test`` the parameters
+    that solved the task, or else those of the best validation loss, are scored on the test set, once.
     """
     began = time.perf_counter()
     task, settings = config.task, config.train
@@ -114,7 +115,7 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
         if step >= settings.steps:
             outcome = "budget"
             break
-        started = time.perf_counter()
+        started = time.process_time()
         losses: list[float] = []
         evidence: list[Clipped] = []
         exploded = False
@@ -126,7 +127,7 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
             if _diverged(loss, clip, task):
                 exploded = True
                 break
-        training_seconds += time.perf_counter() - started
+        training_seconds += time.process_time() - started
         clipped += sum(clip.acted for clip in evidence)
         if not exploded:
             scores = evaluate(model, task, validation)
