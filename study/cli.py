@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,9 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 def main() -> None:
     """Run the command line: a user's mistake is one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a locale without φ must not end in a traceback
+            stream.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=False)
     except UserError as error:
@@ -45,6 +49,8 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
+    if not message:  # the help has been printed instead
+        sys.exit(2)
     print(f"longlag: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
 
@@ -138,10 +144,18 @@ def report(
 ) -> int:
     """Write a study's comparison: one HTML page, its figures and its tables."""
     from analysis.report import write_report
+    from study.space_file import check_study_name
     from study.tracking import Store
 
+    check_study_name(study)
     store = Store.open()
-    page = write_report(store, study, out or Path("reports") / study)
+    folder = Path("reports") / study if out is None else out
+    if out is not None and (str(out) == "." or (out.exists() and not out.is_dir())):
+        raise UserError(f"--out must name a folder of its own, new or old (got {str(out)!r})")
+    try:
+        page = write_report(store, study, folder)
+    except OSError as error:
+        raise UserError(f"cannot write the report to {folder}: {error.strerror}") from None
     print(f"report: {page}")
     return 0
 
@@ -228,10 +242,16 @@ def options(
 
 
 def _configuration(path: Path | None, settings: list[str]) -> "TrialConfig":
-    from study.config import TrialConfig, merge, parse_setting
+    from study.config import Flat, TrialConfig, full_name, merge, parse_setting
 
     base = TrialConfig.from_file(path).flat() if path else {}
-    return TrialConfig.from_flat(merge(base, dict(parse_setting(text) for text in settings)))
+    changes: Flat = {}
+    for text in settings:
+        name, value = parse_setting(text)
+        if full_name(name) in changes:
+            raise UserError(f"{full_name(name)} is set twice")
+        changes[full_name(name)] = value
+    return TrialConfig.from_flat(merge(base, changes))
 
 
 def _cores() -> int:

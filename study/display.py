@@ -1,6 +1,6 @@
 """A sweep on the terminal: a line an arm, and how long it will still take."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -11,6 +11,8 @@ from rich.text import Text
 from study.arm_progress import ArmProgress
 from study.sweep import SweepStatus
 
+_COLOURS = {"solved": "green", "pruned": "cyan", "diverged": "red", "failed": "red"}
+_BAR = 10
 _FRAME = 7  # lines taken by the heading, the totals and warnings
 
 
@@ -40,17 +42,17 @@ def table(status: SweepStatus, title: str, height: int) -> RenderableType:
     """The table; where it would not fit in ``height`` lines, the arms that move come first."""
     grid = Table(title=title, title_justify="left", title_style="bold", expand=False, box=None)
     grid.add_column("arm", no_wrap=True)
-    grid.add_column("", width=14)
-    for name in ("done", "solved", "pruned", "diverged", "failed"):
-        grid.add_column(name, justify="right")
-    grid.add_column("best trial", no_wrap=True)
-    grid.add_column("confirmed", no_wrap=True)
+    grid.add_column("", width=_BAR)
+    # 80 columns must do: an outcome that no trial has had gets no column.
+    outcomes = [o for o in _COLOURS if o == "solved" or any(arm.count(o) for arm in status.arms)]
+    for name in ("done", *outcomes, "best loss", "confirmed"):
+        grid.add_column(name, justify="right", no_wrap=True)
     room = max(height - _FRAME, 3)
     arms = status.arms
     if len(arms) > room:
         arms = sorted(arms, key=lambda a: (not a.running, a.left == 0))[:room]
     for arm in arms:
-        grid.add_row(*_row(arm))
+        grid.add_row(*_row(arm, outcomes))
     parts: list[RenderableType] = [grid]
     if hidden := len(status.arms) - len(arms):
         parts.append(Text(f"… and {hidden} more arms", style="dim"))
@@ -59,30 +61,27 @@ def table(status: SweepStatus, title: str, height: int) -> RenderableType:
     return Group(*parts)
 
 
-def _row(arm: ArmProgress) -> list[RenderableType]:
-    ended = len(arm.trials)
+def _row(arm: ArmProgress, outcomes: Sequence[str]) -> list[RenderableType]:
+    ended, best = len(arm.trials), arm.best
     style = "bold" if arm.running else ""
     bar = ProgressBar(
         total=arm.planned + arm.confirmations_planned,
         completed=ended + len(arm.confirmations),
-        width=14,
+        width=_BAR,
     )
 
-    def count(outcome: str, colour: str) -> Text:
+    def count(outcome: str) -> Text:
         number = arm.count(outcome)
-        return Text(str(number), style=colour if number else "dim")
+        return Text(str(number), style=_COLOURS[outcome] if number else "dim")
 
-    confirmed = f"{arm.confirmed_solved} of {len(arm.confirmations)} solved"
+    confirmed = f"{arm.confirmed_solved}/{len(arm.confirmations)}" if arm.confirmations else ""
     return [
         Text(arm.title, style=style),
         bar,
         Text(f"{ended}/{arm.planned}", style=style),
-        count("solved", "green"),
-        count("pruned", "cyan"),
-        count("diverged", "red"),
-        count("failed", "red"),
-        Text(best_in_words(arm)),
-        Text(confirmed if arm.confirmations else "", style="green" if arm.confirmed_solved else ""),
+        *(count(outcome) for outcome in outcomes),
+        Text("" if best is None or best.best_loss is None else f"{best.best_loss:.3g}"),
+        Text(confirmed, style="green" if arm.confirmed_solved else ""),
     ]
 
 

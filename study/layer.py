@@ -95,6 +95,8 @@ class Layer(nn.Module):
         of ``lengths`` (B,) a sequence's outputs are zero and its state is held. Raises UserError
         when a shape or a state's name is wrong.
         """
+        if not isinstance(x, Tensor):
+            raise UserError(f"x must be a tensor (T, B, {self.input_size}), got {type(x).__name__}")
         if x.dim() != 3 or x.shape[-1] != self.input_size or x.shape[0] < 1:
             raise UserError(
                 f"x must be (T, B, {self.input_size}) with T at least 1, got {tuple(x.shape)}"
@@ -108,6 +110,11 @@ class Layer(nn.Module):
         return {name: x.new_zeros(x.shape[1], self.hidden_size) for name in self.cell.states}
 
     def _checked(self, state: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+        if not isinstance(state, Mapping):
+            raise UserError(
+                f"state must map names to tensors, {{{', '.join(self.cell.states)}}}, "
+                f"got {type(state).__name__}"
+            )
         shape = (x.shape[1], self.hidden_size)
         if set(state) != set(self.cell.states):
             raise UserError(

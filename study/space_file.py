@@ -27,7 +27,7 @@ from study.spaces import Arm, Searched, Space
 
 PACKAGED = Path(__file__).resolve().parent.parent / "search_spaces"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_LABEL = re.compile(r"[A-Za-z0-9+._-]{1,64}")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,63}")
 MOST_ARMS = 1_000
 MOST_TRIALS = 10_000  # of a grid, an arm
 _RESERVED = "train"  # the experiment of `longlag train`
@@ -89,6 +89,8 @@ def load(path: Path, **overrides: Any) -> Space:
 
 def _build(text: Mapping[str, Any], stem: str, overrides: Mapping[str, Any]) -> Space:
     sections = ("study", "fixed", "compare", "search")
+    if not text:
+        raise UserError("the file is empty; 'longlag show space quickstart' shows what a study has")
     for section, content in text.items():
         if section not in sections:
             raise unknown("section", section, sections)
@@ -269,6 +271,10 @@ def _check(space: Space) -> None:
     ]
     for owner, names in claims:
         for name in sorted(names):
+            if name == "seed":
+                raise UserError(
+                    f"seed in {owner}: every trial has a seed of its own; set [study] seed instead"
+                )
             if other := owners.get(name):
                 raise UserError(
                     f"{name} is set in {other} and in {owner}; it can have one place only"

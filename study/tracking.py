@@ -18,8 +18,11 @@ from getpass import getuser
 from pathlib import Path
 from typing import Any, Literal
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # both read when mlflow is imported
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # all read when mlflow is imported
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# A server that is away is noticed in seconds, not minutes: a sweep keeps what it could not write.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import mlflow
 from mlflow import MlflowClient

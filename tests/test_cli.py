@@ -204,7 +204,10 @@ MISTAKES = [
     (("train", "--set", "init.recurrent=identity"), "does not suit lstm"),
     (("train", "--config", "nothing.toml"), "no such file"),
     (("train", "--config", "."), "cannot read"),
+    (("train", "--set", "train.lr=1", "--set", "train.lr=2"), "train.lr is set twice"),
+    (("train", "--set", "clip=none", "--set", "clip.name=norm"), "clip.name is set twice"),
     (("report", "nothing"), "no store"),
+    (("report", "../nothing"), "letters, digits"),
     (("ui",), "no store"),
     (("ui", "--port", "99999"), "port"),
     (("list", "cels"), "did you mean 'cells'"),
@@ -239,6 +242,10 @@ def test_a_mistake_is_one_line_on_stderr_and_code_2(
         ("[study\n", "line 1"),
         ("[search]\ntrain.lr = { low = 2.0, high = 1.0 }", "low must be below high"),
         ('[study]\nname = "a/b"', "letters, digits"),
+        ("", "the file is empty"),
+        ("[fixed]\nseed = 3", "[study] seed"),
+        ("[search]\nseed = [1, 2]", "[study] seed"),
+        ('[compare.cell]\n".." = { model.cell = "gru" }', "a label"),
         ("[fixed]\nmodel.hiden = 3", "did you mean 'model.hidden'"),
     ],
 )
@@ -305,6 +312,22 @@ def test_an_unknown_study_is_answered_with_the_nearest(in_swept: Path, longlag) 
     assert (code, len(err.splitlines())) == (2, 1)
     assert "did you mean 'tiny'" in err
     assert not Path("reports").exists()
+
+
+def test_a_report_goes_to_a_folder_of_its_own(in_swept: Path, longlag) -> None:
+    Path("taken").write_text("mine")
+    for out in ("taken", "", "/proc/nowhere"):
+        code, _, err = longlag("report", "tiny", "--out", out)
+        assert (code, len(err.splitlines())) == (2, 1), out
+    assert Path("taken").read_text() == "mine"
+
+
+def test_a_locale_without_greek_is_no_error() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "study", "list", "nonlinearities"]
+    done = subprocess.run(command, capture_output=True, env=environment, cwd=ROOT, check=False)
+    assert done.returncode == 0
+    assert done.stderr == b""
 
 
 def test_a_port_that_is_taken_is_one_line(in_swept: Path, longlag) -> None:

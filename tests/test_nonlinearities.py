@@ -15,7 +15,7 @@ EXTREMES = [0.0, -0.0, 1e-300, -1e-300, 1e-8, -1e-8, 30.0, -30.0, 710.0, -710.0,
 
 def engine(name: str, a: Tensor) -> Tensor:
     """φ(a) as a layer computes it: an Elman cell of one unit with W = 1 and nothing else."""
-    layer = Layer("elman", 1, 1, phi=name, dtype=a.dtype)
+    layer = Layer("elman", 1, 1, phi=name, dtype=a.dtype, engine="reference")
     with torch.no_grad():
         layer.W.fill_(1.0)
         layer.U.zero_()

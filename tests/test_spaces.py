@@ -77,7 +77,7 @@ def test_a_space_without_comparison_is_one_arm(tmp_path: Path) -> None:
 
 
 def test_the_name_defaults_to_the_files(tmp_path: Path) -> None:
-    assert load("", tmp_path).name == "space"
+    assert load("[study]\n", tmp_path).name == "space"
 
 
 def test_conditions_look_at_defaults_too(tmp_path: Path) -> None:
