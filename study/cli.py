@@ -102,7 +102,8 @@ def sweep(
     except KeyboardInterrupt:
         statuses.close()
         done = sum(len(arm.trials) + len(arm.confirmations) for arm in run.progress.values())
-        console.print(f"\nstopped; {done} finished runs are kept. Go on with: {again}")
+        told = f"\nstopped; {done} finished runs are kept. Go on with: {again}"
+        console.print(told, soft_wrap=True)  # the command must be one line to copy
         return INTERRUPTED
     if not run.ran:
         console.print("nothing left to run: everything planned is there")
