@@ -168,6 +168,7 @@ def ui(
     """Browse this folder's runs in the MLflow UI."""
     from study.server import serve
 
+    signal.signal(signal.SIGTERM, _interrupt)
     return serve(Path(), port)
 
 

@@ -1,9 +1,11 @@
 """`longlag ui`: MLflow's own server on this folder's store."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from study.errors import UserError
@@ -44,7 +46,13 @@ def serve(folder: Path, port: int) -> int:
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]
     # Its job runner serves features for language models: ten idle processes, 2 GB together.
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # A session of its own, so that whatever ends us can end the server with all its processes.
+    server = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
-        return subprocess.run(command, check=False, env=environment).returncode
+        return server.wait()
     except KeyboardInterrupt:
         return 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
