@@ -79,6 +79,7 @@ class ArmSearch:
 
     def __init__(self, space: Space, arm: Arm, journal: Journal) -> None:
         self.space, self.arm = space, arm
+        self._planned = planned_trials(space)  # counting a grid means laying it out
         name = f"{space.name}/{arm.slug}"
         # Optuna's own load_if_exists would write a line into the journal at every start.
         open_study = optuna.load_study if name in journal.studies else optuna.create_study
@@ -104,7 +105,7 @@ class ArmSearch:
     @property
     def remaining(self) -> int:
         """Trials still to be asked for."""
-        return max(planned_trials(self.space) - len(self.trials), 0)
+        return max(self._planned - len(self.trials), 0)
 
     def unfinished(self) -> list[Trial]:
         """Trials begun by an earlier sweep that never ended."""

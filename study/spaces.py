@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -126,12 +127,18 @@ class Arm:
         return " · ".join(self.labels.values()) or "all"
 
 
+@lru_cache(maxsize=1)
+def _defaults() -> Flat:
+    # Asked for at every node of a grid, and building a configuration is slow beside looking it up.
+    return TrialConfig().flat()
+
+
 def complete(settings: Mapping[str, Any]) -> Flat:
     """The settings with the defaults of everything not set, for conditions to look at."""
     named = {full_name(k): v for k, v in settings.items()}
     defaults = {
         name: value
-        for name, value in TrialConfig().flat().items()
+        for name, value in _defaults().items()
         if not any(name.startswith(f"{g}.") and f"{g}.name" in named for g in GROUPS)
     }
     return defaults | named
