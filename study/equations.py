@@ -1,76 +1,17 @@
 """A cell is its equations: text in, states, parameters and symbolic expressions out."""
 
-import ast
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
 import sympy
-import torch
 
 from study.errors import unknown
+from study.expressions import Assignment, Parameter, Product, Reader, phi
+from study.forms import Form
 from study.functions import FUNCTIONS
-from study.notation import (
-    INPUT,
-    PHI,
-    PRIME,
-    EquationError,
-    as_written,
-    is_matrix,
-    is_vector,
-    parse,
-    shorten,
-    to_latex,
-)
-
-phi = sympy.Function(PHI)
-_LARGEST = 1e300  # a literal beyond it is a mistake, and infinite in float64 soon
-_APPLIED = re.compile(rf"\b([WU](?:_\w+)?)\(([A-Za-z]\w*{PRIME}?)\)")
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A matrix (H, columns) with columns "I" or "H", or a vector (H,) with columns None."""
-
-    name: str
-    columns: str | None
-
-    def shape(self, inputs: int, hidden: int) -> tuple[int, ...]:
-        return (
-            (hidden,)
-            if self.columns is None
-            else (hidden, {"I": inputs, "H": hidden}[self.columns])
-        )
-
-
-@dataclass(frozen=True)
-class Product:
-    """A matrix applied to a value; ``symbol`` stands for the result in the expressions."""
-
-    matrix: str
-    operand: sympy.Expr
-    symbol: sympy.Symbol
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """``target`` (a gate, or a new state written with a prime) is ``expression``."""
-
-    target: str
-    expression: sympy.Expr
-    tree: ast.expr = field(repr=False)
-
-    def __str__(self) -> str:
-        """As written, with the brackets and spaces that Python puts."""
-        right = _APPLIED.sub(r"\1 \2", ast.unparse(self.tree))
-        return f"{as_written(self.target)} = {as_written(right)}"
-
-    @property
-    def symbol(self) -> sympy.Symbol:
-        return sympy.Symbol(self.target)
+from study.notation import PHI, PRIME, EquationError, as_written, parameter_latex, parse, to_latex
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +22,16 @@ class Cell:
     the input, W_… and U_… are matrices, b_… and p_… vectors, phi the nonlinearity that the user
     chooses, and a primed name is a new state: ``h' = phi(W x + U h + b)``.
 
-    ``forget_gate`` names the gate that, near 1, keeps the state; None when there is none.
-    Raises EquationError when the equations are not well formed.
+    ``forget_gate`` names the gate that, near 1, keeps the state, ``input_gate`` the one beside it
+    that lets in, where the two are independent; None when there is none. ``forms`` are of the
+    parameters that are not free, ``starts`` the first values of vectors that are not biases: a
+    number, a range, or for all of them the name of an initializer. ``note`` tells which reading of
+    the source was taken and what to beware of. Raises EquationError when the equations are not well
+    formed.
+
+    ``states`` begins with those in ``state``, ``variables``; then come the ones that carry delayed
+    values and the step's index, with their ``assignments`` after those ``written``. What depends on
+    vectors alone, the ``prelude``, is computed once a pass: the engines get ``operands``.
     """
 
     name: str
@@ -91,32 +40,76 @@ class Cell:
     source: str
     summary: str = ""
     forget_gate: str | None = None
+    input_gate: str | None = None
+    forms: Mapping[str, Form] = field(default_factory=dict)
+    starts: Mapping[str, float | tuple[float, float]] | str = field(default_factory=dict)
+    note: str = ""
 
+    variables: tuple[str, ...] = field(init=False)
     states: tuple[str, ...] = field(init=False)
+    written: tuple[Assignment, ...] = field(init=False)
+    prelude: tuple[Assignment, ...] = field(init=False)
     assignments: tuple[Assignment, ...] = field(init=False)
     products: Mapping[sympy.Symbol, Product] = field(init=False)
     parameters: Mapping[str, Parameter] = field(init=False)
+    operands: Mapping[str, Parameter] = field(init=False)
 
     def __post_init__(self) -> None:
-        reader = _Reader(tuple(self.state.split()))
-        assignments = tuple(
-            reader.assignment(target, tree) for target, tree in parse(self.equations)
-        )
+        reader = Reader(tuple(self.state.split()))
+        written = tuple(reader.assignment(target, tree) for target, tree in parse(self.equations))
         missing = [s for s in reader.states if s + PRIME not in reader.defined]
         if missing:
             raise EquationError(f"cell {self.name!r} has no equation for {missing[0]}'")
-        gate = self.forget_gate
-        if gate is not None and (gate not in reader.defined or gate in reader.states):
-            raise EquationError(f"cell {self.name!r} has no gate {gate!r} to be its forget gate")
-        if gate is not None and f"b_{gate}" not in reader.parameters:
-            raise EquationError(f"cell {self.name!r} has no bias b_{gate} for its forget gate")
+        carried = reader.auxiliary()
+        stepwise = [a for a in written if a.target not in reader.prelude] + carried
         for name, value in (
-            ("states", reader.states),
-            ("assignments", assignments),
+            ("variables", reader.states),
+            ("states", (*reader.states, *(a.target.removesuffix(PRIME) for a in carried))),
+            ("written", written),
+            ("prelude", tuple(reader.prelude.values())),
+            ("assignments", tuple(stepwise)),
             ("products", MappingProxyType(reader.products)),
-            ("parameters", MappingProxyType(reader.parameters)),
+            ("parameters", self._formed(reader.parameters)),
+            ("operands", self._operands(reader, stepwise)),
         ):
             object.__setattr__(self, name, value)
+        self._check_gates(reader)
+        self._check_starts()
+
+    def _formed(self, found: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
+        for name in self.forms:
+            if name not in found:
+                raise EquationError(f"cell {self.name!r} has no parameter {name!r} to be of a form")
+        formed = {name: replace(p, form=self.forms.get(name)) for name, p in found.items()}
+        loose = [n for n, p in formed.items() if n.partition("_")[0] == "k" and p.count(1, 1)]
+        if loose:
+            raise EquationError(f"cell {self.name!r} does not say what its fixed {loose[0]} is")
+        return MappingProxyType(formed)
+
+    @staticmethod
+    def _operands(reader: Reader, stepwise: list[Assignment]) -> Mapping[str, Parameter]:
+        used: set[sympy.Symbol] = set()
+        used.update(*(a.expression.free_symbols for a in stepwise))
+        used.update(*(p.operand.free_symbols for p in reader.products.values()))
+        names = {s.name for s in used}
+        raw = [p for p in reader.parameters.values() if p.columns is not None or p.name in names]
+        derived = [Parameter(name, None) for name in reader.prelude if name in names]
+        return MappingProxyType({p.name: p for p in [*raw, *derived]})
+
+    def _check_gates(self, reader: Reader) -> None:
+        for what, gate in (("forget", self.forget_gate), ("input", self.input_gate)):
+            if gate is not None and (gate not in reader.defined or gate in reader.states):
+                raise EquationError(
+                    f"cell {self.name!r} has no gate {gate!r} to be its {what} gate"
+                )
+            if gate is not None and f"b_{gate}" not in reader.parameters:
+                raise EquationError(f"cell {self.name!r} has no bias b_{gate} for its {what} gate")
+
+    def _check_starts(self) -> None:
+        free = [n for n in self.weights if n not in self.forms or self.parameters[n].count(1, 1)]
+        for name in () if isinstance(self.starts, str) else self.starts:
+            if name not in free:
+                raise EquationError(f"cell {self.name!r} has no vector {name!r} to start somewhere")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Cell":
         return self  # immutable, and the engines keep what they derive from it by identity
@@ -135,6 +128,12 @@ class Cell:
         return any(e.has(phi) for e in [*written, *(p.operand for p in self.products.values())])
 
     @property
+    def weights(self) -> tuple[str, ...]:
+        """The vectors that are trained and no biases: peepholes, recurrent weights of single units."""
+        vectors = (p for p in self.parameters.values() if p.columns is None)
+        return tuple(p.name for p in vectors if p.name[0] == "p")
+
+    @property
     def recurrent_matrices(self) -> tuple[str, ...]:
         """The (H, H) matrices, in the order of the equations."""
         return tuple(p.name for p in self.parameters.values() if p.columns == "H")
@@ -146,6 +145,7 @@ class Cell:
         name: str | None = None,
         source: str | None = None,
         summary: str | None = None,
+        note: str = "",
         **right_hand_sides: str,
     ) -> "Cell":
         """This cell with some right-hand sides exchanged: ``lstm.replace(f="1-i")`` is CIFG.
@@ -160,7 +160,7 @@ class Cell:
         for target, right in changes.items():
             if not isinstance(right, str) or not right.strip() or "\n" in right:
                 raise EquationError(f"replace {target} by one expression as text (got {right!r})")
-        targets = {as_written(a.target): a for a in self.assignments}
+        targets = {as_written(a.target): a for a in self.written}
         for target in changes:
             if target not in targets:
                 raise unknown(f"equation in {self.name!r}", target, targets)
@@ -169,21 +169,29 @@ class Cell:
             for target, assignment in targets.items()
         ]
         edited = ", ".join(f"{target} = {right.strip()}" for target, right in changes.items())
-        changed = replace(
+        reader = Reader(self.variables)
+        for target, tree in parse("\n".join(lines)):
+            reader.assignment(target, tree)
+        kept = reader.parameters
+        starts = self.starts
+        if not isinstance(starts, str):
+            starts = {n: value for n, value in starts.items() if n in kept}
+        return replace(
             self,
             name=name or f"{self.name} with {edited}",
             equations="\n".join(lines),
             source=source or self.source,
             summary=f"{self.name} with {edited}" if summary is None else summary,
-            forget_gate=None,
+            note=note,
+            forget_gate=self.forget_gate if f"b_{self.forget_gate}" in kept else None,
+            input_gate=self.input_gate if f"b_{self.input_gate}" in kept else None,
+            forms={n: form for n, form in self.forms.items() if n in kept},
+            starts=starts,
         )
-        keeps = self.forget_gate and f"b_{self.forget_gate}" in changed.parameters
-        return replace(changed, forget_gate=self.forget_gate) if keeps else changed
 
     def parameter_count(self, inputs: Any, hidden: Any) -> Any:
         """Number of trained values; with symbols for I and H, the formula."""
-        columns = {None: 1, "I": inputs, "H": hidden}
-        return sum(hidden * columns[p.columns] for p in self.parameters.values())
+        return sum(p.count(inputs, hidden) for p in self.parameters.values())
 
     def parameter_formula(self) -> str:
         """Such as ``4*H*(H + I + 1)``."""
@@ -193,7 +201,13 @@ class Cell:
     def latex(self) -> list[str]:
         """One equation a line, time written out: h is h_{t-1}, h' is h_t."""
         functions = {name: f.latex for name, f in FUNCTIONS.items()} | {PHI: r"\varphi"}
-        return [to_latex(a.target, a.tree, self.states, functions) for a in self.assignments]
+        constants = {a.target for a in self.prelude}
+        lines = [
+            to_latex(a.target, a.tree, self.variables, functions, constants) for a in self.written
+        ]
+        forms = {name: parameter.form for name, parameter in self.parameters.items()}
+        named = [(parameter_latex(name), form) for name, form in forms.items() if form]
+        return lines + [form.latex.replace("NAME", name) for name, form in named]
 
     def bind(self, nonlinearity: sympy.Expr, argument: sympy.Symbol) -> tuple[Assignment, ...]:
         """The assignments with phi(a) replaced by ``nonlinearity`` of ``argument`` = a."""
@@ -205,151 +219,3 @@ class Cell:
             )
             for a in self.assignments
         )
-
-
-def function_of(argument: str, text: str) -> sympy.Expr:
-    """``function_of("a", "a*sigmoid(a)")``: one value of one argument, in the same language.
-
-    Raises EquationError.
-    """
-    [(_, tree)] = parse(f"value = {text}")
-    reader = _Reader((argument,), has_input=False)
-    expression = reader.expression(tree)
-    if reader.parameters or reader.products or expression.has(phi):
-        raise EquationError(f"a function of {argument} has no parameters: {text!r}")
-    return expression
-
-
-class _Reader:
-    """Turns syntax trees into expressions, collecting parameters and products on the way."""
-
-    def __init__(self, states: tuple[str, ...], has_input: bool = True) -> None:
-        if not states or len(set(states)) != len(states):
-            raise EquationError(f"a cell needs distinct states, got {states!r}")
-        for state in states:
-            self._refuse_reserved(state)
-        self.states, self.has_input = states, has_input
-        self.defined: dict[str, None] = dict.fromkeys(states)
-        self.parameters: dict[str, Parameter] = {}
-        self.products: dict[sympy.Symbol, Product] = {}
-
-    @staticmethod
-    def _refuse_reserved(name: str) -> None:
-        reserved = name in (INPUT, PHI) or name in FUNCTIONS or is_matrix(name) or is_vector(name)
-        if reserved or not name.removesuffix(PRIME).isidentifier():
-            raise EquationError(f"{as_written(name)!r} cannot be assigned: it means something else")
-
-    def assignment(self, target: str, tree: ast.expr) -> Assignment:
-        self._refuse_reserved(target)
-        if target in self.defined:
-            raise EquationError(f"{as_written(target)} is assigned twice, or without its prime")
-        if target.endswith(PRIME) and target.removesuffix(PRIME) not in self.states:
-            raise EquationError(
-                f"{as_written(target)} is no state; states: {' '.join(self.states)}"
-            )
-        expression = self.expression(tree)
-        if self.width(tree) == "I":
-            raise EquationError(
-                f"{as_written(target)}: x has I entries and a state H; apply a matrix to it, W x"
-            )
-        self.defined[target] = None
-        return Assignment(target, expression, tree)
-
-    def width(self, node: ast.expr) -> str | None:
-        """I for what is as wide as the input, H for the state's width, None for a number.
-
-        Read off the tree, as written: sympy may have simplified a name away.
-        """
-        match node:
-            case ast.Constant():
-                return None
-            case ast.Name(id=name):
-                return "I" if name == INPUT else "H"
-            case ast.Call(func=ast.Name(id=name), args=[argument]):
-                return "H" if is_matrix(name) else self.width(argument)
-            case ast.UnaryOp(operand=operand):
-                return self.width(operand)
-            case ast.BinOp(left=left, right=right):
-                widths = {self.width(left), self.width(right)} - {None}
-                if len(widths) > 1:
-                    raise EquationError(
-                        f"x has I entries and a state H; apply a matrix to x first: "
-                        f"{as_written(ast.unparse(node))}"
-                    )
-                return widths.pop() if widths else None
-        raise AssertionError(ast.dump(node))
-
-    def expression(self, node: ast.expr) -> sympy.Expr:
-        """Refuses what is no finite real number: h/0, or a literal beyond floating point."""
-        value = self._expression(node)
-        if value.has(sympy.zoo, sympy.nan, sympy.oo, sympy.I) or (
-            value.is_Number and not abs(value) <= _LARGEST
-        ):
-            text = shorten(as_written(ast.unparse(node)))
-            raise EquationError(f"{text} is not a finite number")
-        return value
-
-    def _expression(self, node: ast.expr) -> sympy.Expr:
-        match node:
-            case ast.Constant(value=int(value)):
-                return sympy.Integer(value)
-            case ast.Constant(value=value):
-                return sympy.Float(value)
-            case ast.Name(id=name):
-                return self.name(name)
-            case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return -self.expression(operand)
-            case ast.UnaryOp(operand=operand):
-                return self.expression(operand)
-            case ast.BinOp(left=left, op=op, right=right):
-                a, b = self.expression(left), self.expression(right)
-                match op:
-                    case ast.Add():
-                        return a + b
-                    case ast.Sub():
-                        return a - b
-                    case ast.Mult():
-                        return a * b
-                    case ast.Div():
-                        return a / b
-                    case _:
-                        return a**b
-            case ast.Call(func=ast.Name(id=name), args=[argument]):
-                return self.call(name, argument)
-        raise AssertionError(ast.dump(node))
-
-    def name(self, name: str) -> sympy.Expr:
-        if is_matrix(name):
-            raise EquationError(
-                f"matrix {name} is applied to nothing; write {name} x or {name} (…)"
-            )
-        if is_vector(name):
-            self.parameters.setdefault(name, Parameter(name, None))
-        elif name == PHI or name in FUNCTIONS:
-            raise EquationError(f"{name} needs its argument, {name}(…)")
-        elif name not in self.defined and not (name == INPUT and self.has_input):
-            known = [INPUT] * self.has_input + [as_written(d) for d in self.defined]
-            raise EquationError(str(unknown("value", as_written(name), known)))
-        return sympy.Symbol(name)
-
-    def call(self, name: str, node: ast.expr) -> sympy.Expr:
-        argument = self.expression(node)
-        if is_matrix(name):
-            columns = self.width(node)
-            if columns is None or argument.is_Number:
-                raise EquationError(f"matrix {name} is applied to a number; write {name} x")
-            known = self.parameters.setdefault(name, Parameter(name, columns))
-            if known.columns != columns:
-                raise EquationError(f"matrix {name} is applied both to the input and to a state")
-            symbol = sympy.Symbol(f"{name}[{argument}]")
-            self.products[symbol] = Product(name, argument, symbol)
-            return symbol
-        if name == PHI:
-            return phi(argument)
-        if name not in FUNCTIONS:
-            raise EquationError(str(unknown("function", name, [PHI, *FUNCTIONS])))
-        if argument.is_Number:
-            number = torch.tensor(float(argument), dtype=torch.float64)
-            value = float(FUNCTIONS[name].evaluate(number))
-            return sympy.Float(value) if isfinite(value) else sympy.nan
-        return FUNCTIONS[name].symbol(argument)

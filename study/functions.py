@@ -5,6 +5,7 @@ is written can be run, differentiated, compiled and typeset. A function's deriva
 language too. Where one does not exist the convention is torch's: relu'(0) = 0.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +73,69 @@ class step(sympy.Function):
         return sympy.Integer(0)
 
 
+class expm1(sympy.Function):
+    """e^a - 1, accurate near 0."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return exp(self.args[0])
+
+
+class softplus(sympy.Function):
+    """log(1 + e^a), so that log σ(a) = -softplus(-a)."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return sigmoid(self.args[0])
+
+
+class hardtanh(sympy.Function):
+    """a limited to [-1, 1]."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return step(1 - hardtanh(self.args[0]) ** 2)
+
+
+class sin(sympy.Function):
+    """Sine."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return cos(self.args[0])
+
+
+class cos(sympy.Function):
+    """Cosine."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return -sin(self.args[0])
+
+
+class erf(sympy.Function):
+    """2/√π ∫ e^(-u²) du from 0 to a; (1 + erf(a/√2))/2 is the normal distribution."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return sympy.Float(2 / math.sqrt(math.pi)) * exp(-(self.args[0] ** 2))
+
+
+class floor(sympy.Function):
+    """The largest whole number up to a; its derivative is 0 everywhere."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return sympy.Integer(0)
+
+
 @dataclass(frozen=True)
 class Elementary:
     """One function: its symbol in sympy, what torch computes, and how it is typeset.
@@ -94,6 +158,11 @@ def _step(a: Tensor) -> Tensor:
     return torch.where(a.isnan(), a, (a > 0).to(a.dtype))
 
 
+def _softplus(a: Tensor) -> Tensor:
+    # torch's softplus is a itself from 20 on, 2e-9 off; its logsigmoid is exact.
+    return -torch.nn.functional.logsigmoid(-a)
+
+
 FUNCTIONS: dict[str, Elementary] = {
     entry.name: entry
     for entry in (
@@ -103,5 +172,19 @@ FUNCTIONS: dict[str, Elementary] = {
         Elementary("step", step, _step, r"\operatorname{step}", "step_"),
         Elementary("exp", exp, torch.exp, r"\exp", "exp_"),
         Elementary("log", log, torch.log, r"\log", "log_"),
+        Elementary("expm1", expm1, torch.expm1, r"\operatorname{expm1}", "expm1_"),
+        Elementary("softplus", softplus, _softplus, r"\operatorname{softplus}", "softplus_"),
+        Elementary(
+            "hardtanh",
+            hardtanh,
+            torch.nn.functional.hardtanh,
+            r"\operatorname{hardtanh}",
+            "hardtanh_",
+            "hardtanh_pullback",
+        ),
+        Elementary("sin", sin, torch.sin, r"\sin", "sin_"),
+        Elementary("cos", cos, torch.cos, r"\cos", "cos_"),
+        Elementary("erf", erf, torch.erf, r"\operatorname{erf}", "erf_"),
+        Elementary("floor", floor, torch.floor, r"\operatorname{floor}", "floor_"),
     )
 }

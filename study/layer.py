@@ -28,7 +28,8 @@ class Layer(nn.Module):
     ``layer = Layer("lstm", input_size=3, hidden_size=5, generator=g)``, then
     ``outputs, state = layer(x)`` with x (T,B,I), outputs (T,B,H) and state {"h": (B,H), "c": (B,H)}.
     Parameters are attributes named as in the equations: ``layer.U_i`` (H,H) acts as U_i h,
-    ``layer.W_i`` is (H,I), ``layer.b_i`` (H,). There is one bias a gate, where torch adds two.
+    ``layer.W_i`` is (H,I), ``layer.b_i`` (H,). There is one bias a gate, where torch adds two. A
+    parameter that is not free, such as an orthogonal U, is a parametrization of torch's.
 
     ``recurrent``, ``inputs`` and ``biases`` choose the initializers by name or as made ones; all
     draws come from ``generator`` (torch's global one when None). Peepholes start as the biases of
@@ -79,7 +80,10 @@ class Layer(nn.Module):
             else:
                 value = BIASES.build("uniform").draw(name, self.cell, hidden_size, generator)
             value = value.to(dtype=dtype or torch.get_default_dtype(), device=device)
-            self.register_parameter(name, nn.Parameter(value))
+            if parameter.form is None:
+                self.register_parameter(name, nn.Parameter(value))
+            else:
+                parameter.form.attach(self, name, value)
 
     def forward(
         self,
@@ -102,8 +106,12 @@ class Layer(nn.Module):
                 f"x must be (T, B, {self.input_size}) with T at least 1, got {tuple(x.shape)}"
             )
         start = self.initial_state(x) if state is None else self._checked(state, x)
-        parameters = dict(self.named_parameters())
+        parameters = {name: getattr(self, name) for name in self.cell.parameters}
         return run(self.cell, self.phi, parameters, x, start, recorder, lengths, self.engine)
+
+    def parameter_count(self) -> int:
+        """Trained numbers; a constrained matrix counts those that it has left."""
+        return int(self.cell.parameter_count(self.input_size, self.hidden_size))
 
     def initial_state(self, x: Tensor) -> dict[str, Tensor]:
         """Zeros (B,H) for every state."""

@@ -43,4 +43,4 @@ class Model(nn.Module):
         return self.readout(outputs)
 
     def parameter_count(self) -> int:
-        return sum(p.numel() for p in self.parameters())
+        return self.layer.parameter_count() + sum(p.numel() for p in self.readout.parameters())

@@ -1,23 +1,29 @@
 """The text of an equation as a checked syntax tree.
 
 ``i = sigmoid(W_i x + U_i h + b_i)`` reads as in a textbook: ``W_i x`` applies a matrix, ``U_z (r*h)``
-applies one to a computed value, ``f*c`` is element-wise and ``c'`` is the new value of a state.
+applies one to a computed value, ``f*c`` is element-wise and ``c'`` is the new value of a state. At
+step t, a state ``h`` is h_{t-1}, ``h[t-5]`` its value five steps back and ``t`` the index of the step,
+0 at the first.
 The text becomes Python by two substitutions and is parsed by `ast`; only the node kinds below pass,
 and nothing is ever evaluated as Python.
 """
 
 import ast
 import re
+from collections.abc import Collection, Mapping
 
 from study.errors import UserError
 
 PRIME = "ʹ"  # a letter to Python, so that c' is an identifier
 INPUT = "x"
 PHI = "phi"
+TIME = "t"
+LONGEST_DELAY = 64  # each step of it is a further state
 
 _MATRIX = re.compile(r"[WU](_\w+)?")
-_VECTOR = re.compile(r"[bp](_\w+)?")
-_APPLICATION = re.compile(rf"\b([WU](?:_\w+)?)\s+([A-Za-z]\w*{PRIME}?)\b(?!\s*\()")
+_VECTOR = re.compile(r"[bpk](_\w+)?")
+_VALUE = rf"[A-Za-z]\w*{PRIME}?(?:\[[^\]]*\])?"
+_APPLICATION = re.compile(rf"\b([WU](?:_\w+)?)\s+({_VALUE})(?!\s*[\w(\[])")
 _NESTED = re.compile(r"\b([WU](?:_\w+)?)\s+([A-Za-z]\w*)\s*\(")
 _CHAINED = re.compile(r"\b([WU](?:_\w+)?)\s+([WU](?:_\w+)?)\b")
 _JUXTAPOSED = re.compile(rf"([A-Za-z_]\w*{PRIME}?)\s+([A-Za-z_]\w*)")
@@ -38,7 +44,7 @@ def is_matrix(name: str) -> bool:
 
 
 def is_vector(name: str) -> bool:
-    """b, b_i (biases) and p_i (peepholes): a vector, multiplied or added element-wise."""
+    """b_i (biases), p_i (peepholes and other weights), k_i (fixed): one number a unit."""
     return _VECTOR.fullmatch(name) is not None
 
 
@@ -129,6 +135,13 @@ def _check(node: ast.expr, line: str) -> None:
             return _check(right, line)
         case ast.Call(func=ast.Name(), args=[argument], keywords=[]):
             return _check(argument, line)
+        case ast.Subscript(value=ast.Name(id=name)):
+            if delay_of(node) is None:
+                raise EquationError(
+                    f"an earlier value of {name} is {name}[t-2] to {name}[t-{LONGEST_DELAY}]: "
+                    f"{shorten(line)}"
+                )
+            return None
         case _:
             pass
     raise EquationError(
@@ -136,23 +149,52 @@ def _check(node: ast.expr, line: str) -> None:
     )
 
 
-_LATEX_NAMES = {"alpha", "beta", "gamma", "eps", "tau", "lambda_", "nu", "mu"}
+def delay_of(node: ast.Subscript) -> int | None:
+    """5 for the index in ``h[t-5]``; None for any other index."""
+    match node.slice:
+        case ast.BinOp(left=ast.Name(id="t"), op=ast.Sub(), right=ast.Constant(value=int(steps))):
+            return steps if steps is not True and 1 <= steps <= LONGEST_DELAY else None
+    return None
+
+
+_LATEX_NAMES = {"alpha", "beta", "gamma", "eps", "tau", "lambda", "nu", "mu", "theta", "zeta"}
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
 
 
-def to_latex(
-    target: str, tree: ast.expr, states: tuple[str, ...], functions: dict[str, str]
-) -> str:
-    """``i_t = \\sigma(W_{i} x_t + U_{i} h_{t-1} + b_{i})``; terms stand in the order written."""
+def parameter_latex(name: str) -> str:
+    """``U_{i}``."""
+    letter, index = _letter(name)
+    return f"{letter}_{{{index}}}" if index else letter
 
-    def name(text: str) -> str:
-        base, _, index = text.removesuffix(PRIME).partition("_")
-        letter = f"\\{base}" if base in _LATEX_NAMES else base
-        if len(base) > 1 and base not in _LATEX_NAMES:
-            letter = f"\\mathrm{{{base}}}"
-        if is_matrix(text) or is_vector(text):
+
+def _letter(text: str) -> tuple[str, str]:
+    """The letter and the index of a name, typeset."""
+    base, _, index = text.removesuffix(PRIME).partition("_")
+    letter = f"\\{base}" if base in _LATEX_NAMES else base
+    if len(base) > 1 and base not in _LATEX_NAMES:
+        letter = f"\\mathrm{{{base}}}"
+    return letter, f"\\{index}" if index in _LATEX_NAMES else index
+
+
+def to_latex(
+    target: str,
+    tree: ast.expr,
+    states: Collection[str],
+    functions: Mapping[str, str],
+    constants: Collection[str] = (),
+) -> str:
+    """``i_t = \\sigma(W_{i} x_t + U_{i} h_{t-1} + b_{i})``; terms stand in the order written.
+
+    ``constants`` are the names of what is the same at every step.
+    """
+
+    def name(text: str, delay: int = 1) -> str:
+        if text == TIME:
+            return TIME
+        letter, index = _letter(text)
+        if is_matrix(text) or is_vector(text) or text in constants:
             return f"{letter}_{{{index}}}" if index else letter
-        time = "t-1" if text in states else "t"
+        time = f"t-{delay}" if text in states else "t"
         return f"{letter}_{{{index + ',' if index else ''}{time}}}"
 
     def show(node: ast.expr, outer: int) -> str:
@@ -165,6 +207,8 @@ def to_latex(
                 return name(id_), _ATOM
             case ast.Constant(value=value):
                 return str(value), _ATOM
+            case ast.Subscript(value=ast.Name(id=id_)):
+                return name(id_, delay_of(node) or 1), _ATOM
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return f"-{show(operand, _PRODUCT)}", _SUM
             case ast.UnaryOp(operand=operand):

@@ -30,6 +30,19 @@ PHIS: dict[str, Phi] = {
     "sigmoid": torch.sigmoid,
     "identity": lambda a: a,
     "leaky-relu": lambda a: torch.nn.functional.leaky_relu(a, LEAKY_SLOPE),
+    "hard-sigmoid": torch.nn.functional.hardsigmoid,
+    "hard-tanh": torch.nn.functional.hardtanh,
+    # torch's elu and selu compute e^a - 1 by a difference, which near 0 keeps few digits
+    "elu": lambda a: torch.where(a > 0, a, torch.expm1(a.clamp(max=0))),
+    "selu": lambda a: (
+        1.0507009873554805 * torch.where(a > 0, a, 1.6732632423543772 * torch.expm1(a.clamp(max=0)))
+    ),
+    "softplus": lambda a: torch.logaddexp(a, torch.zeros_like(a)),
+    "softsign": torch.nn.functional.softsign,
+    "gelu": torch.nn.functional.gelu,
+    "silu": torch.nn.functional.silu,
+    "sine": torch.sin,
+    "scaled-tanh": lambda a: 1.7159 * torch.tanh(2 * a / 3),
 }
 
 

@@ -15,7 +15,8 @@ FILES = sorted(p for p in (ROOT / "study").rglob("*.py") if "__pycache__" not in
 LAYERS = [
     ["errors"],
     ["notation", "registry", "seeding"],
-    ["functions"],
+    ["functions", "forms"],
+    ["expressions"],
     ["equations"],
     ["nonlinearities", "cells", "initializers", "clipping", "tasks"],
     ["engines"],

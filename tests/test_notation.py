@@ -8,8 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from study.cells import CELLS
-from study.equations import Cell, function_of
+from study.equations import Cell
 from study.errors import UserError
+from study.expressions import function_of
 from study.notation import PRIME, EquationError, is_matrix, is_vector, parse
 
 

@@ -27,7 +27,7 @@ class _Source:
         self.state_index = {s: i for i, s in enumerate(program.old.values())}
         self.new_index = {s: i for i, s in enumerate(program.new.values())}
         self.vector_index = {s: i for i, s in enumerate(program.vectors.values())}
-        self.parameters = list(program.cell.parameters)
+        self.parameters = list(program.cell.operands)
         self.columns = [_order(program, s.columns) for s in program.segments]
         self.statements = {s.symbol: s for g in program.segments for s in g.statements}
         self.fresh = self._fresh_parts()

@@ -17,7 +17,8 @@ from study.engines.compiler import NativeUnavailable, library
 from study.engines.lowering import Evaluate, lower
 from study.engines.memory import empty
 from study.engines.program import input_operands
-from study.equations import Cell, phi
+from study.equations import Cell
+from study.expressions import phi
 from study.nonlinearities import ARGUMENT, Nonlinearity
 
 DTYPES = {torch.float32: ("float", 0), torch.float64: ("double", 1)}
@@ -130,7 +131,10 @@ def _pointers(*tensors: Tensor | None) -> "ctypes.Array[ctypes.c_void_p]":
 @cache
 def _generator() -> str:
     """Changes with any file that the generated source depends on."""
-    files = [resources.files("study") / f"{n}.py" for n in ("notation", "equations", "functions")]
+    files = [
+        resources.files("study") / f"{n}.py"
+        for n in ("notation", "expressions", "equations", "functions")
+    ]
     engines = resources.files("study.engines")
     files += sorted((f for f in engines.iterdir() if f.name.endswith((".h", ".py"))), key=str)
     return hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()

@@ -13,6 +13,7 @@ from torch.autograd.function import FunctionCtx
 
 from study.engines.kernel import History, Kernel, kernel
 from study.engines.memory import empty
+from study.engines.prelude import operands
 from study.engines.recording import StateGradients
 from study.equations import Cell
 from study.nonlinearities import Nonlinearity
@@ -36,7 +37,7 @@ def run(
     compiled = kernel(cell, phi, x.dtype)
     inputs = [operand({INPUT: x}).contiguous() for operand in compiled.operands] or [x]
     start = [state[name].contiguous() for name in cell.states]
-    weights = [parameters[name].contiguous() for name in cell.parameters]
+    weights = [value.contiguous() for value in operands(cell, parameters).values()]
     tensors = (*inputs, *start, *weights)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         outputs, *last = _Run.apply(compiled, recorder, lengths, *tensors)

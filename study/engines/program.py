@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import sympy
 from sympy import Expr, Symbol
 
-from study.equations import Cell, phi
+from study.equations import Cell
+from study.expressions import phi
 from study.functions import FUNCTIONS
 from study.nonlinearities import ARGUMENT, Nonlinearity
-from study.notation import INPUT, PRIME, is_vector
+from study.notation import INPUT, PRIME
 
 _FUNCTIONS = {entry.symbol: entry for entry in FUNCTIONS.values()}
 
@@ -154,7 +155,7 @@ class Program:
         return self._named(rebuilt, early) if node.func in _FUNCTIONS else rebuilt
 
     def _vector(self, symbol: Symbol) -> Symbol:
-        assert is_vector(symbol.name), symbol
+        assert symbol.name in self.cell.operands, symbol
         known = self.vectors.setdefault(symbol.name, Symbol(f"vector_{len(self.vectors)}"))
         self.where[known] = -1
         return known
@@ -216,6 +217,7 @@ def _merge(cell: Cell) -> Iterator[tuple[Symbol, Expr]]:
         for parent, node in _terms(expression):
             if node.is_Symbol:
                 parents.setdefault(node, set()).add(parent)
+    vectors = {name for name, p in cell.operands.items() if p.columns is None}
     for symbol in cell.products:
         [*places] = parents.get(symbol, ())
         if len(places) != 1 or places[0] is None or not places[0].is_Add:
@@ -224,6 +226,6 @@ def _merge(cell: Cell) -> Iterator[tuple[Symbol, Expr]]:
         beside = [
             t
             for t in places[0].args
-            if parents.get(t) == {places[0]} and (t in cell.products or is_vector(t.name))
+            if parents.get(t) == {places[0]} and (t in cell.products or t.name in vectors)
         ]
         yield from ((term, sympy.Add(*beside)) for term in beside)

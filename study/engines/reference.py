@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from study.engines.lowering import Evaluate, lower
+from study.engines.prelude import operands
 from study.engines.recording import StateGradients
 from study.engines.schedule import Stage, schedule
 from study.equations import Cell
@@ -34,7 +35,8 @@ def run(
     """
     plan = _plan(cell, phi)
     shape = next(iter(state.values())).shape
-    fixed = {name: parameters[name] for name, p in cell.parameters.items() if p.columns is None}
+    parameters = operands(cell, parameters)
+    fixed = {name: parameters[name] for name, p in cell.operands.items() if p.columns is None}
     weights = {stage: torch.cat([parameters[m] for m in stage.matrices]) for stage in plan.stages}
     projected = [
         (stage, (operand({INPUT: x}) @ weights[stage].T).unbind(0))

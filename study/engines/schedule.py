@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import sympy
 
-from study.equations import Assignment, Cell
-from study.equations import phi as PHI
+from study.equations import Cell
+from study.expressions import Assignment
+from study.expressions import phi as PHI
 from study.nonlinearities import ARGUMENT, Nonlinearity
 from study.notation import INPUT
 

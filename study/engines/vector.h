@@ -134,6 +134,18 @@ INLINE vec exp_(vec a) {
     return (e.power + N(1)) * two_to(half) * two_to(n - half);
 }
 
+/* 2^n (e^r - 1) + (2^n - 1) does not cancel. Below -40 (-20 in float) the result rounds to -1. */
+INLINE vec expm1_(vec a) {
+    const vec least = all(DOUBLE ? N(-40) : N(-20));
+    const vec b = choose(a < least, least, choose(a > HIGHEST, all(HIGHEST), a));
+    const reduced e = reduce(b);
+    const mask n = whole_of(e.bits), half = n >> 1;
+    const vec low = two_to(half), high = two_to(n - half);
+    const vec whole = (e.power + N(1)) * low * high; /* from 40 on; low * high may be infinite */
+    const vec result = choose(a > N(40), whole, (e.power * low) * high + (low * high - N(1)));
+    return choose(a == N(0), a, result);
+}
+
 /* 1 / (1 + e^-a), not (1 + tanh(a / 2)) / 2: a gate that is nearly shut keeps its relative accuracy.
    e^-a below the smallest normal number adds nothing to 1; above, 2^n is 2 * 2^(n - 1). */
 INLINE vec sigmoid_(vec a) {
@@ -191,3 +203,38 @@ INLINE vec log_(vec a) {
     return choose(a > none, choose(a == infinite, a, result),
                   choose(a == none, -infinite, choose(a < none, (a - a) / none, a)));
 }
+
+/* max(a, 0) + log(1 + e), e = e^-|a|. With u = 1 + e rounded, log(u) e/(u - 1) is log(1 + e) to the
+   last bits (Goldberg 1991, theorem 4); where e adds nothing to 1 it is e. */
+INLINE vec softplus_(vec a) {
+    const mask sign = (mask)all(-N(0));
+    const vec e = exp_((vec)((mask)a | sign)), u = e + N(1), d = u - N(1);
+    const vec tail = choose(d == N(0), e, log_(u) * (e / d));
+    return choose(a > N(0), a, choose(a <= N(0), all(N(0)), a)) + tail;
+}
+
+INLINE vec hardtanh_(vec a) {
+    return choose(a > N(1), all(N(1)), choose(a < N(-1), all(N(-1)), a));
+}
+INLINE vec hardtanh_pullback(vec value, vec bar) {
+    return choose((mask)(value >= N(1)) | (mask)(value <= N(-1)), all(N(0)), bar);
+}
+
+/* Beyond 2^MANTISSA every number is whole. */
+INLINE vec floor_(vec a) {
+    const mask sign = (mask)all(-N(0)) & (mask)a;
+    const vec size = (vec)((mask)a ^ sign), large = all(N(1LL << MANTISSA));
+    const vec near = (vec)((mask)((size + large) - large) | sign);
+    const vec down = near - only(near > a, all(N(1)));
+    return choose(size < large, down, a);
+}
+
+/* Of the C library, one lane at a time. */
+#define LANEWISE(name, function)                                        \
+    INLINE vec name(vec a) {                                            \
+        for (long i = 0; i < LANES; i++) a[i] = (REAL)function(a[i]);   \
+        return a;                                                       \
+    }
+LANEWISE(sin_, __builtin_sin)
+LANEWISE(cos_, __builtin_cos)
+LANEWISE(erf_, __builtin_erf)

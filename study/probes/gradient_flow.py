@@ -49,7 +49,7 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
     predictions = double(batch, recorder)
     # The loss is a mean over sequences; times their number, each has the gradient of its own loss.
     (task.loss(predictions[-1:], batch.targets[-1:]) * len(batch)).backward()
-    norms = {s: _mean_by_lag(_norms(recorder[s]), batch.ends) for s in recorder.states}
+    norms = {s: _mean_by_lag(_norms(recorder[s]), batch.ends) for s in model.layer.cell.variables}
     if not all(np.isfinite(values).all() for values in norms.values()):
         return None
     slope = log_slope(norms[model.layer.cell.output])

@@ -30,4 +30,10 @@ def catalogue_kernels(own_cache):
 
 
 def phis(cell: str) -> list[str]:
-    return list(NONLINEARITIES) if CELLS[cell].uses_phi else ["tanh"]
+    """Every φ for the simplest cell; for each other one tanh and one more, by turns."""
+    names = list(NONLINEARITIES)
+    if not CELLS[cell].uses_phi:
+        return ["tanh"]
+    if cell == "elman":
+        return names
+    return ["tanh", names[1 + list(CELLS).index(cell) % (len(names) - 1)]]
