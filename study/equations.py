@@ -23,7 +23,8 @@ class Cell:
     chooses, and a primed name is a new state: ``h' = phi(W x + U h + b)``.
 
     ``forget_gate`` names the gate that, near 1, keeps the state, ``input_gate`` the one beside it
-    that lets in, where the two are independent; None when there is none. ``forms`` are of the
+    that lets in, where the two are independent, ``update_gate`` the one that, near 1, replaces the
+    state in a cell that has no gate to keep it; None when there is none. ``forms`` are of the
     parameters that are not free, ``starts`` the first values of vectors that are not biases: a
     number, a range, or for all of them the name of an initializer. ``note`` tells which reading of
     the source was taken and what to beware of. Raises EquationError when the equations are not well
@@ -41,6 +42,7 @@ class Cell:
     summary: str = ""
     forget_gate: str | None = None
     input_gate: str | None = None
+    update_gate: str | None = None
     forms: Mapping[str, Form] = field(default_factory=dict)
     starts: Mapping[str, float | tuple[float, float]] | str = field(default_factory=dict)
     note: str = ""
@@ -97,13 +99,14 @@ class Cell:
         return MappingProxyType({p.name: p for p in [*raw, *derived]})
 
     def _check_gates(self, reader: Reader) -> None:
-        for what, gate in (("forget", self.forget_gate), ("input", self.input_gate)):
-            if gate is not None and (gate not in reader.defined or gate in reader.states):
+        for role in ("forget", "input", "update"):
+            gate = getattr(self, f"{role}_gate")
+            if gate is not None and gate not in reader.defined:
                 raise EquationError(
-                    f"cell {self.name!r} has no gate {gate!r} to be its {what} gate"
+                    f"cell {self.name!r} has no gate {gate!r} to be its {role} gate"
                 )
             if gate is not None and f"b_{gate}" not in reader.parameters:
-                raise EquationError(f"cell {self.name!r} has no bias b_{gate} for its {what} gate")
+                raise EquationError(f"cell {self.name!r} has no bias b_{gate} for its {role} gate")
 
     def _check_starts(self) -> None:
         free = [n for n in self.weights if n not in self.forms or self.parameters[n].count(1, 1)]
@@ -185,6 +188,7 @@ class Cell:
             note=note,
             forget_gate=self.forget_gate if f"b_{self.forget_gate}" in kept else None,
             input_gate=self.input_gate if f"b_{self.input_gate}" in kept else None,
+            update_gate=self.update_gate if f"b_{self.update_gate}" in kept else None,
             forms={n: form for n, form in self.forms.items() if n in kept},
             starts=starts,
         )

@@ -1,7 +1,7 @@
 """One small registry: by name, duplicates refused, unknown names answered with the known ones."""
 
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
@@ -125,8 +125,9 @@ def describe_problem(problem: Any) -> str:
     return f"{text} (got {given!r})" if isinstance(given, str | int | float | bool) else text
 
 
-def load_modules(package: str) -> None:
-    """Import every module of a package, so that each registers what it holds."""
+def load_modules(package: str, first: Sequence[str] = ()) -> None:
+    """Import every module of a package, so that each registers what it holds: ``first``, the rest."""
     path = import_module(package).__path__
-    for module in sorted(info.name for info in pkgutil.iter_modules(path)):
+    found = sorted(info.name for info in pkgutil.iter_modules(path))
+    for module in dict.fromkeys([*first, *found]):
         import_module(f"{package}.{module}")

@@ -34,3 +34,52 @@ GRU_TORCH = CELLS.define(
         source="cuDNN's and torch.nn.GRU's documentation; not Cho et al.'s equation",
     )
 )
+
+CELLS.define(
+    Cell(
+        name="mgu",
+        state="h",
+        equations="""
+            f = sigmoid(W_f x + U_f h + b_f)
+            n = phi(W_n x + U_n (f*h) + b_n)
+            h' = (1 - f)*h + f*n
+        """,
+        update_gate="f",
+        summary="Minimal gated unit: one gate resets and updates",
+        source="Zhou, Wu, Zhang & Zhou (2016), Minimal gated unit for recurrent neural networks",
+    )
+)
+
+CELLS.define(
+    Cell(
+        name="mingru",
+        state="h",
+        equations="""
+            z = sigmoid(W_z x + b_z)
+            a = W_h x + b_h
+            g = (1 - step(-a))*(a + 0.5) + step(-a)*sigmoid(a)
+            h' = (1 - z)*h + z*g
+        """,
+        update_gate="z",
+        summary="The update gate and the candidate see the input alone",
+        source="Feng et al. (2024), Were RNNs all we needed?",
+        note="The candidate is a + 1/2 from 0 on, sigmoid(a) below. No gate sees the state.",
+    )
+)
+
+CELLS.define(
+    Cell(
+        name="ran",
+        state="h c",
+        equations="""
+            i = sigmoid(W_i x + U_i h + b_i)
+            f = sigmoid(W_f x + U_f h + b_f)
+            c' = i*(W_c x) + f*c
+            h' = phi(c')
+        """,
+        forget_gate="f",
+        input_gate="i",
+        summary="Recurrent additive network: the state is a weighted sum of inputs",
+        source="Lee, Levy & Zettlemoyer (2017), Recurrent additive networks",
+    )
+)
