@@ -30,10 +30,10 @@ def _table(*columns: str) -> Table:
 
 
 def _cells() -> RenderableType:
-    table = _table("cell", "states", "parameters", "what it is")
+    table = _table("cell", "what it is")
     for name, cell in CELLS.items():
-        table.add_row(name, ", ".join(cell.states), cell.parameter_formula(), cell.summary)
-    return table
+        table.add_row(name, cell.summary)
+    return Group(table, "", Text("longlag show cell NAME has a cell's equations", style="dim"))
 
 
 def _nonlinearities() -> RenderableType:
@@ -103,17 +103,26 @@ def describe_cell(name: str) -> RenderableType:
     """Equations, states, parameters and source."""
     cell = CELLS[name]
     facts = _facts()
-    facts.add_row("states", ", ".join(cell.states) + f"; the output is {cell.output}")
+    states = ", ".join(cell.variables) + f"; the output is {cell.output}"
+    carried = len(cell.states) - len(cell.variables)
+    facts.add_row("states", states + (f"; {carried} more carry the past" if carried else ""))
     shapes = {"I": "(H,I)", "H": "(H,H)", None: "(H)"}
     facts.add_row(
         "parameters", "  ".join(f"{p.name} {shapes[p.columns]}" for p in cell.parameters.values())
     )
     facts.add_row("count", f"{cell.parameter_formula()}   with I inputs and H units")
-    facts.add_row("forget gate", cell.forget_gate or "none")
+    gates = {"keeps": cell.forget_gate, "lets in": cell.input_gate, "replaces": cell.update_gate}
+    roles = ", ".join(f"{gate} {role}" for role, gate in gates.items() if gate)
+    facts.add_row("gates", roles or "none that keeps or replaces the state")
     facts.add_row("suits", _suiting(cell))
     facts.add_row("source", cell.source)
-    equations = "\n".join(line.strip() for line in cell.equations.strip().splitlines())
-    reading = "x input, ' new state, * element by element, W U matrices, b p vectors"
+    if cell.note:
+        facts.add_row("note", cell.note)
+    lines = [line.strip() for line in cell.equations.strip().splitlines()]
+    equations = "\n".join(filter(None, [*lines, *cell.conditions()]))
+    reading = "x input, ' new state, * element by element, W U matrices, b p k vectors"
+    if "t" in cell.states:
+        reading += ", t the step's index from 0"
     if cell.uses_phi:
         reading += ", phi: --set model.phi=…"
     return Group(

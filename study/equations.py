@@ -202,6 +202,11 @@ class Cell:
         inputs, hidden = sympy.symbols("I H")
         return str(sympy.factor(self.parameter_count(inputs, hidden)))
 
+    def conditions(self) -> list[str]:
+        """What the parameters that are not free are, a line each."""
+        formed = ((name, p.form) for name, p in self.parameters.items())
+        return [form.text.replace("NAME", name) for name, form in formed if form]
+
     def latex(self) -> list[str]:
         """One equation a line, time written out: h is h_{t-1}, h' is h_t."""
         functions = {name: f.latex for name, f in FUNCTIONS.items()} | {PHI: r"\varphi"}

@@ -15,9 +15,19 @@ class UserError(ValueError):
         super().__init__(" ".join(text.splitlines()))
 
 
+_MOST_NAMED = 30
+
+
 def unknown(noun: str, given: object, known: Iterable[str]) -> UserError:
-    """The error for a name that does not exist, with the nearest known one."""
+    """The error for a name that does not exist, with the nearest known one.
+
+    Of very many known names only the nearest are told.
+    """
     names = list(known)
     near = get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
-    return UserError(f"no {noun} named {str(given)!r}{hint} known: {', '.join(names)}")
+    told = ", ".join(names)
+    if len(names) > _MOST_NAMED:
+        nearest = get_close_matches(str(given), names, n=8, cutoff=0.3) or names[:8]
+        told = f"{', '.join(nearest)}, … ({len(names)} in all)"
+    return UserError(f"no {noun} named {str(given)!r}{hint} known: {told}")

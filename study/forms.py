@@ -16,8 +16,13 @@ from torch.nn.utils import parametrizations, parametrize
 class Form:
     """How a parameter's full value follows from its free numbers.
 
-    ``latex`` has NAME for the parameter's name; ``count`` takes H as a number or a symbol.
+    ``text`` and ``latex`` have NAME for the parameter's name; ``count`` takes H as a number or a
+    symbol.
     """
+
+    @property
+    def text(self) -> str:
+        raise NotImplementedError
 
     @property
     def latex(self) -> str:
@@ -51,6 +56,10 @@ class _Shared(nn.Module):
 @dataclass(frozen=True)
 class Shared(Form):
     """One trained number for all units."""
+
+    @property
+    def text(self) -> str:
+        return "NAME is one trained number for all units"
 
     @property
     def latex(self) -> str:
@@ -99,6 +108,10 @@ class Antisymmetric(Form):
     diffusion: float = 0.01
 
     @property
+    def text(self) -> str:
+        return f"NAME = A - Aᵀ - {self.diffusion:g} I with A strictly upper triangular"
+
+    @property
     def latex(self) -> str:
         return rf"NAME = A - A^\top - {self.diffusion}\,I,\; A \text{{ strictly upper triangular}}"
 
@@ -116,6 +129,10 @@ class Orthogonal(Form):
 
     Lezcano-Casado & Martínez-Rubio (2019), Cheap orthogonal constraints.
     """
+
+    @property
+    def text(self) -> str:
+        return "NAME is orthogonal, NAMEᵀ NAME = I"
 
     @property
     def latex(self) -> str:
@@ -145,6 +162,10 @@ class SlowerOnly(Form):
     modules: int
 
     @property
+    def text(self) -> str:
+        return f"NAME in {self.modules} blocks: a module hears itself and slower ones"
+
+    @property
     def latex(self) -> str:
         return rf"NAME \text{{ block upper triangular, {self.modules} blocks}}"
 
@@ -167,6 +188,10 @@ class Periods(Form):
     """A fixed vector: 1 for the units of the first module, 2, 4, 8, … for those of the next ones."""
 
     modules: int
+
+    @property
+    def text(self) -> str:
+        return f"NAME = 1, 2, … {2 ** (self.modules - 1)}, one for each of {self.modules} modules of units"
 
     @property
     def latex(self) -> str:
