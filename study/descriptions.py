@@ -114,7 +114,7 @@ def describe_cell(name: str) -> RenderableType:
     gates = {"keeps": cell.forget_gate, "lets in": cell.input_gate, "replaces": cell.update_gate}
     roles = ", ".join(f"{gate} {role}" for role, gate in gates.items() if gate)
     facts.add_row("gates", roles or "none that keeps or replaces the state")
-    facts.add_row("suits", _suiting(cell))
+    facts.add_row("suits", suiting(cell))
     facts.add_row("source", cell.source)
     if cell.note:
         facts.add_row("note", cell.note)
@@ -136,7 +136,7 @@ def describe_cell(name: str) -> RenderableType:
     )
 
 
-def _suiting(cell: Cell) -> str:
+def suiting(cell: Cell) -> str:
     groups = (("U", RECURRENT), ("b", BIASES))
     return "; ".join(
         f"{symbol}: "

@@ -11,7 +11,7 @@ from study.errors import unknown
 from study.expressions import Assignment, Parameter, Product, Reader, phi
 from study.forms import Form
 from study.functions import FUNCTIONS
-from study.notation import PHI, PRIME, EquationError, as_written, parameter_latex, parse, to_latex
+from study.notation import PHI, PRIME, EquationError, as_written, latex_name, parse, to_latex
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +215,7 @@ class Cell:
             to_latex(a.target, a.tree, self.variables, functions, constants) for a in self.written
         ]
         forms = {name: parameter.form for name, parameter in self.parameters.items()}
-        named = [(parameter_latex(name), form) for name, form in forms.items() if form]
+        named = [(latex_name(name), form) for name, form in forms.items() if form]
         return lines + [form.latex.replace("NAME", name) for name, form in named]
 
     def bind(self, nonlinearity: sympy.Expr, argument: sympy.Symbol) -> tuple[Assignment, ...]:

@@ -161,7 +161,7 @@ _LATEX_NAMES = {"alpha", "beta", "gamma", "eps", "tau", "lambda", "nu", "mu", "t
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
 
 
-def parameter_latex(name: str) -> str:
+def latex_name(name: str) -> str:
     """``U_{i}``."""
     letter, index = _letter(name)
     return f"{letter}_{{{index}}}" if index else letter

@@ -31,7 +31,7 @@ LAYERS = [
     ["arm_progress", "search", "spool", "execution", "server", "notes"],
     ["sweep"],
     ["single", "display", "descriptions"],
-    ["cli"],
+    ["cli", "cell_page"],
     ["__main__"],
 ]
 _RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -1,5 +1,7 @@
 """Registries: every one of them answers a typo with the nearest name, in one line."""
 
+import re
+from difflib import get_close_matches
 from typing import Literal
 
 import pytest
@@ -34,17 +36,30 @@ def told(call) -> str:
 
 @pytest.mark.parametrize(("registry", "name"), ENTRIES, ids=ids)
 def test_a_typo_is_answered_with_the_name_meant(registry, name):
-    for typo in (name + name[-1], name[1] + name[0] + name[2:] if len(name) > 3 else name + "x"):
+    # skip-55 is a cell too
+    for typo in (
+        name + ("x" if name[-1].isdigit() else name[-1]),
+        name[1] + name[0] + name[2:] if len(name) > 3 else name + "x",
+    ):
         message = told(lambda typo=typo: registry[typo])
-        assert f"no {registry.noun} named {typo!r}; did you mean {name!r}?" in message
-        assert all(known in message for known in registry)
+        # of names that are alike, such as selu and gelu, another one may be as near
+        meant = re.search(r"did you mean '(.+?)'\?", message)[1]
+        assert meant == name or get_close_matches(typo, [name, meant], n=1) == [meant]
+        assert f"no {registry.noun} named {typo!r};" in message
+        names = message.partition("known: ")[2].removesuffix(f", … ({len(registry)} in all)")
+        assert name in names.split(", ")
+        assert set(names.split(", ")) <= set(registry)
+        assert len(registry) > 30 or set(names.split(", ")) == set(registry)
 
 
 @pytest.mark.parametrize("registry", REGISTRIES, ids=ids)
 def test_a_name_far_from_all_is_answered_with_all(registry):
     message = told(lambda: registry["@@@@@@"])
     assert "did you mean" not in message
-    assert message.endswith("known: " + ", ".join(registry))
+    if len(registry) <= 30:
+        assert message.endswith("known: " + ", ".join(registry))
+    else:
+        assert message.endswith(f"… ({len(registry)} in all)")
 
 
 @pytest.mark.parametrize("registry", REGISTRIES, ids=ids)

@@ -35,7 +35,7 @@ class CellRegistry(Registry[Cell]):
         self.define(make(listed))
 
     def __getitem__(self, name: str) -> Cell:
-        if name in self._things or not isinstance(name, str):
+        if not isinstance(name, str) or name in self._things:
             return super().__getitem__(name)
         if name not in self._made:
             match = _NUMBERED.fullmatch(name)
