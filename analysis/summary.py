@@ -171,6 +171,8 @@ def _scaled(values: pd.Series, spec: Any) -> pd.Series:
     numeric = present.map(number).astype(float)
     if numeric.notna().sum() < present.notna().sum():
         return present
+    if spec.get("log_below_one"):
+        return np.log(1 - numeric)
     return np.log(numeric) if spec.get("log") else numeric
 
 

@@ -199,6 +199,14 @@ def kind_of(name: str) -> type:
     return annotation if annotation in (int, float, bool) else str
 
 
+def choices_of(name: str) -> list[str] | None:
+    """The registered things that a flat name chooses from; None where it does not."""
+    registries: dict[str, Registry[Any]] = {"model.cell": CELLS, "model.phi": NONLINEARITIES}
+    registries.update({f"{group}.name": choices for group, choices in GROUPS.items()})
+    found = registries.get(full_name(name))
+    return None if found is None else list(found)
+
+
 def check_name(name: str, where: str = "") -> None:
     """Raises UserError, with the nearest known name, unless it is a flat name or a group's."""
     if name not in known_names() and name not in GROUPS:

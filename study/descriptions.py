@@ -210,6 +210,7 @@ def searched_in_words(searched: Searched) -> str:
     else:
         low, high = searched.range
         text = f"{low:g} to {high:g}" + (", log scale" if searched.log else "")
+        text += ", log scale of the distance to 1" if searched.log_below_one else ""
     for name, values in searched.when.items():
         text += f", when {name} is {' or '.join(str(v) for v in values)}"
     return text

@@ -131,7 +131,9 @@ class ArmSearch:
         for name, searched in self.space.search.items():
             if searched.active(complete(settings)):
                 value = choose(name)
-                settings[name] = value if searched.values is None else json.loads(value)
+                if searched.values is not None:
+                    value = json.loads(value)
+                settings[name] = 1 - value if searched.log_below_one else value
         return settings
 
     def _suggest(self, trial: Trial, name: str) -> Any:
@@ -149,6 +151,8 @@ class ArmSearch:
         low, high = searched.range
         if kind_of(name) is int:
             return trial.suggest_int(name, int(low), int(high), log=searched.log)
+        if searched.log_below_one:
+            return trial.suggest_float(name, 1 - high, 1 - low, log=True)
         return trial.suggest_float(name, low, high, log=searched.log)
 
     def report(self, trial: Trial, step: int, relative_loss: float) -> bool:

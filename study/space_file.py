@@ -15,6 +15,7 @@ from study.config import (
     Scalar,
     TrialConfig,
     check_name,
+    choices_of,
     flatten,
     full_name,
     kind_of,
@@ -139,9 +140,12 @@ def _axes(table: Mapping[str, Any]) -> dict[str, dict[str, Flat]]:
     def has_list(value: Any) -> bool:
         if isinstance(value, Mapping):
             return any(has_list(v) for v in value.values())
-        return isinstance(value, list)
+        return isinstance(value, list) or value == "all"
 
     def walk(path: str, value: Any) -> None:
+        if value == "all":
+            check_name(path, "[compare]")
+            value = choices_of(path)
         if isinstance(value, list):
             check_name(path, "[compare]")
             if not value:
@@ -161,8 +165,8 @@ def _axes(table: Mapping[str, Any]) -> dict[str, dict[str, Flat]]:
             axes[path] = {_label(k, path): _settings(v, f"{where} {k}") for k, v in value.items()}
         else:
             raise UserError(
-                f"[compare] {path} must be a list of values, or a table of labels with settings, "
-                f'such as lstm = {{ model.cell = "lstm" }}'
+                f'[compare] {path} must be a list of values, "all" of them, or a table of labels with '
+                f'settings, such as lstm = {{ model.cell = "lstm" }}'
             )
 
     for key, value in table.items():
@@ -236,7 +240,8 @@ def _read_searched(name: str, value: Any) -> Searched:
 def _check_searched(name: str, searched: Searched, where: str) -> None:
     kind = kind_of(name)
     if searched.values is not None:
-        if searched.low is not None or searched.high is not None or searched.log:
+        scaled = searched.log or searched.log_below_one
+        if searched.low is not None or searched.high is not None or scaled:
             raise UserError(f"{where} has values; low, high and log belong to a range")
         if not searched.values:
             raise UserError(f"{where} has no values")
@@ -253,6 +258,10 @@ def _check_searched(name: str, searched: Searched, where: str) -> None:
         raise UserError(f"{where}: low must be below high (got {searched.low} and {searched.high})")
     if searched.log and searched.low <= 0:
         raise UserError(f"{where}: with log, low must be above 0 (got {searched.low})")
+    if searched.log_below_one and (kind is not float or searched.log or searched.high >= 1):
+        raise UserError(
+            f"{where}: log_below_one is for numbers below 1 and instead of log (high is {searched.high})"
+        )
     whole = float(searched.low).is_integer() and float(searched.high).is_integer()
     if kind is int and not whole:
         raise UserError(f"{where}: low and high must be whole numbers")

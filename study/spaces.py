@@ -15,7 +15,9 @@ from study.config import GROUPS, Flat, Scalar, TrialConfig, full_name
 class Searched(BaseModel):
     """One parameter tuned inside every arm: a range, or a list of values.
 
-    ``when`` restricts it to configurations where each named parameter has one of the values.
+    ``log`` draws evenly on a log scale, ``log_below_one`` on a log scale of the distance to 1, as
+    for a momentum. ``when`` restricts it to configurations where each named parameter has one of the
+    values.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -23,6 +25,7 @@ class Searched(BaseModel):
     low: int | float | None = None
     high: int | float | None = None
     log: bool = False
+    log_below_one: bool = False
     values: tuple[Scalar, ...] | None = None
     when: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
 
