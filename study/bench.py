@@ -46,7 +46,9 @@ from torch import Tensor, nn
 from study.cells import CELLS
 from study.engines import native
 from study.engines.lowering import lower
+from study.engines.prelude import operands
 from study.equations import Cell
+from study.errors import UserError
 from study.nonlinearities import ARGUMENT, NONLINEARITIES, Nonlinearity
 from study.notation import INPUT, PRIME
 
@@ -81,17 +83,32 @@ def bench_cells(
     repeats: int = 7,
     json_path: str | Path | None = None,
     phi: str = "tanh",
+    told: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> list[dict[str, Any]]:
     """One row for each cell (None: all) and size, keys as in `COLUMNS`; ratios above 1: faster.
 
-    Raises UserError for an unknown cell and NativeUnavailable without a C compiler.
+    A row is ``told``, and the file written again, as soon as it is measured. Raises UserError for an
+    unknown cell and NativeUnavailable without a C compiler.
     """
     chosen = [CELLS[name] for name in (cells if cells is not None else CELLS)]
+    rows: list[dict[str, Any]] = []
     with _one_thread():
-        rows = [_row(cell, NONLINEARITIES[phi], size, repeats) for cell in chosen for size in sizes]
-    if json_path is not None:
-        Path(json_path).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        for cell in chosen:
+            for size in sizes:
+                rows.append(_row(cell, NONLINEARITIES[phi], size, repeats))
+                told(rows[-1])
+                if json_path is not None:
+                    text = json.dumps(rows, indent=1) + "\n"
+                    Path(json_path).write_text(text, encoding="utf-8")
     return rows
+
+
+def read_size(text: str) -> Size:
+    """``64,200,128,2`` -> batch, steps, hidden, inputs. Raises UserError."""
+    numbers = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
+    if len(numbers) != 4 or min(numbers) < 1:
+        raise UserError(f"a size is BATCH,STEPS,HIDDEN,INPUTS, such as 64,200,128,2 (got {text!r})")
+    return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
@@ -166,10 +183,12 @@ def _row(cell: Cell, phi: Nonlinearity, size: Size, repeats: int) -> dict[str, A
     # Slow, so fewer; the ratio is several times larger than what varies.
     loops = [_seconds(through(_plain_loop)) for _ in range(max(1, min(3, repeats // 2)))]
     seconds, fused_seconds = (statistics.median(times[n]) for n in ("native", "fused"))
-    work = flops(_matrices(cell, "H"), _matrices(cell, "I"), size)
+    # A cell without matrices on its state is measured as if it had one: it should take no longer.
+    products = max(1, _matrices(cell, "H"))
+    work = flops(products, _matrices(cell, "I"), size)
     gates = 1 if kind is nn.RNN else 3 if kind is nn.GRU else 4
     fused_rate = flops(gates, gates, size) / fused_seconds
-    limit = _limit(max(1, _matrices(cell, "H")), size)
+    limit = _limit(products, size)
     return {
         "cell": cell.name,
         "phi": phi.name,
@@ -194,18 +213,19 @@ def _plain_loop(
     state: Mapping[str, Tensor],
 ) -> tuple[Tensor, Mapping[str, Tensor]]:
     """Every equation at every step, every matrix by itself."""
+    parameters = operands(cell, parameters)
     equations = [
         (a.target, lower(a.expression), sorted(a.expression.free_symbols, key=str))
         for a in cell.bind(phi.expression, ARGUMENT)
     ]
-    operands = {s: (p.matrix, lower(p.operand)) for s, p in cell.products.items()}
+    products = {s: (p.matrix, lower(p.operand)) for s, p in cell.products.items()}
     outputs, now = [], dict(state)
     for step in x:
         values: dict[str, Any] = {**parameters, **now, INPUT: step}
         for target, evaluate, symbols in equations:
             for symbol in symbols:
-                if symbol in operands and symbol.name not in values:
-                    matrix, operand = operands[symbol]
+                if symbol in products and symbol.name not in values:
+                    matrix, operand = products[symbol]
                     values[symbol.name] = nn.functional.linear(operand(values), parameters[matrix])
             values[target] = evaluate(values)
         now = {name: values[name + PRIME] for name in cell.states}

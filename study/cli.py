@@ -212,6 +212,10 @@ def bench(
         list[str] | None, typer.Argument(help="Which cells; by default all of them.")
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timings of each, interleaved.", min=1)] = 7,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(help="BATCH,STEPS,HIDDEN,INPUTS; again for more; by default five sizes."),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the rows to this file.")
     ] = None,
@@ -219,9 +223,20 @@ def bench(
     """Time the native engine against torch's fused cells, a Python loop and the machine's limit."""
     if what != "cells":
         raise unknown("benchmark", what, ["cells"])
-    from study.bench import bench_cells, print_table
+    from rich.console import Console
 
-    print_table(bench_cells(names or None, repeats=repeats, json_path=json_file))
+    from study.bench import SIZES, bench_cells, print_table, read_size
+
+    sizes = [read_size(text) for text in size or ()] or SIZES
+    with Console(stderr=True).status("compiling and timing …") as status:
+        rows = bench_cells(
+            names or None,
+            sizes,
+            repeats,
+            json_file,
+            told=lambda row: status.update(f"{row['cell']} measured; the table comes at the end"),
+        )
+    print_table(rows)
     return 0
 
 
