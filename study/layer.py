@@ -6,8 +6,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from study.cells import CELLS
-from study.engines.recording import StateGradients
-from study.engines.select import ENGINES, run
+from study.credit import CREDIT, Credit
+from study.engines.recording import Limit, StateGradients
+from study.engines.select import ENGINES
 from study.equations import Cell
 from study.errors import UserError, unknown
 from study.initializers import (
@@ -92,12 +93,16 @@ class Layer(nn.Module):
         *,
         recorder: StateGradients | None = None,
         lengths: Tensor | None = None,
+        credit: str | Mapping[str, object] | Credit = "full",
+        generator: Generator | None = None,
+        limit: Limit | float | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """x (T,B,I), state by name (B,H) or None for zeros -> outputs (T,B,H), the last state.
 
         With a ``recorder``, the backward pass leaves ∂L/∂s_t of every state there. Beyond its entry
-        of ``lengths`` (B,) a sequence's outputs are zero and its state is held. Raises UserError
-        when a shape or a state's name is wrong.
+        of ``lengths`` (B,) a sequence's outputs are zero and its state is held. ``credit`` names the
+        rule by which the gradient is computed, with draws from ``generator``; ``limit`` bounds it
+        within the backward pass. Raises UserError when a shape or a state's name is wrong.
         """
         if not isinstance(x, Tensor):
             raise UserError(f"x must be a tensor (T, B, {self.input_size}), got {type(x).__name__}")
@@ -107,7 +112,18 @@ class Layer(nn.Module):
             )
         start = self.initial_state(x) if state is None else self._checked(state, x)
         parameters = {name: getattr(self, name) for name in self.cell.parameters}
-        return run(self.cell, self.phi, parameters, x, start, recorder, lengths, self.engine)
+        return CREDIT.build(credit).run(
+            self.cell,
+            self.phi,
+            parameters,
+            x,
+            start,
+            generator=generator,
+            recorder=recorder,
+            lengths=lengths,
+            engine=self.engine,
+            limit=limit,
+        )
 
     def parameter_count(self) -> int:
         """Trained numbers; a constrained matrix counts those that it has left."""

@@ -20,6 +20,7 @@ LAYERS = [
     ["equations"],
     ["nonlinearities", "cells", "initializers", "clipping", "tasks"],
     ["engines"],
+    ["credit"],
     ["layer"],
     ["stack", "bench"],
     ["model"],

@@ -91,6 +91,21 @@ static void pull(run *r, int p, const REAL *panel, REAL *to, long stride, long w
     }
 }
 
+/* Keeps a step's gradients within the limit and returns how many were beyond it. NaN stays NaN. */
+static int64_t clip(REAL *bars, long numbers, REAL limit) {
+    const vec high = all(limit), low = -high;
+    mask beyond = {0};
+    for (long at = 0; at < numbers; at += LANES) {
+        const vec a = load(bars + at);
+        const mask above = (mask)(a > high), under = (mask)(a < low);
+        store(bars + at, choose(above, high, choose(under, low, a)));
+        beyond -= above | under;
+    }
+    int64_t total = 0;
+    for (long i = 0; i < LANES; i++) total += beyond[i];
+    return total;
+}
+
 static void backward_segment(run *r, int s, long ring) {
     const split blocks = r->blocks[s];
     for (long j = 0; j < blocks.parts; j++) {
@@ -98,6 +113,7 @@ static void backward_segment(run *r, int s, long ring) {
         const long columns = segments[s].columns, row = columns * v * LANES;
         REAL *bars = r->column_bars[s] + columns * first * LANES * r->capacity + ring * row;
         backward_rows[s](r, first, v, 0, r->B, ring, bars);
+        if (r->limit) r->clipped[r->t] += clip(bars, r->B * row, *r->limit);
     }
     for (int p = segments[s].part; p < segments[s].part + segments[s].parts; p++) {
         const int kind = operands[parts[p].operand].kind, i = operands[parts[p].operand].index;
@@ -105,6 +121,14 @@ static void backward_segment(run *r, int s, long ring) {
         REAL *to = kind == OLD ? r->before[i] : kind == NEW ? r->after[i] : r->operand_bars[i];
         pull(r, p, r->panels[p], to, r->Hp, r->H, ring, r->B, !parts[p].fresh);
     }
+}
+
+/* A cut passes on nothing, not 0 times infinity. */
+static void scale(REAL *p, long numbers, REAL factor) {
+    if (factor == 0)
+        zero(p, numbers);
+    else if (factor != 1)
+        for (long i = 0; i < numbers; i++) p[i] *= factor;
 }
 
 static void backward_step(run *r, long ring) {
@@ -123,6 +147,7 @@ static void backward_step(run *r, long ring) {
     }
     for (int s = SEGMENTS - 1; s >= 0; s--) backward_segment(r, s, ring);
     for (int i = 0; i < STATES; i++) {
+        if (r->carry) scale(r->before[i], r->B * r->Hp, r->carry[r->t]);
         REAL *swap = r->after[i];
         r->after[i] = r->before[i], r->before[i] = swap;
     }
@@ -269,13 +294,15 @@ static void hand_out(run *r) {
             memcpy(r->start_gradient[i] + b * r->H, r->after[i] + b * r->Hp, r->H * sizeof(REAL));
 }
 
-/* pointers, then: gradient of the output, of the last states.., records.., and the gradients wanted:
-   of the inputs.., given states.., parameters.. (zeroed); workspace. Null where there is none. */
+/* pointers, then: carry, limit, clipped (zeroed); gradient of the output, of the last states..,
+   records.., and the gradients wanted: of the inputs.., given states.., parameters.. (zeroed);
+   workspace. Null where there is none. */
 int64_t backward(const int64_t *sizes, void *const *pointers) {
     run r;
     read_sizes(&r, sizes);
     if (!pointers) return place_backward(&r, 0);
     pointers = read_pointers(&r, pointers);
+    r.carry = *pointers++, r.limit = *pointers++, r.clipped = *pointers++;
     r.outer_gradient = *pointers++;
     for (int i = 0; i < STATES; i++) r.last_gradient[i] = *pointers++;
     for (int i = 0; i < STATES; i++) r.all_records[i] = *pointers++;

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from study.engines.codegen import generate
+from study.engines.columns import entries
 from study.engines.compiler import NativeUnavailable, library
 from study.engines.lowering import Evaluate, lower
 from study.engines.memory import empty
 from study.engines.program import input_operands
+from study.engines.recording import Limit
 from study.equations import Cell
 from study.expressions import phi
 from study.nonlinearities import ARGUMENT, Nonlinearity
@@ -94,14 +96,23 @@ class Kernel:
         history: History,
         given: Sequence[Tensor | None],
         wanted: Sequence[Tensor | None],
+        carry: Tensor | None,
+        limit: Limit | None,
     ) -> None:
         """Fills ``wanted``: ∂L/∂s_t of every state (T,B,H), then the gradients of the inputs, the
         start and the parameters (these zeroed). ``given``: those of the outputs and last states.
+        ``carry`` (T,) in the kernel's dtype. A ``limit`` is told how many entries were beyond it.
         """
         sizes = self._sizes(len(outputs), start[0], inputs, True)
         workspace = empty((self._calls["backward"](sizes, None),), torch.uint8)
         common = self._common(inputs, start, parameters, lengths, outputs, history)
-        self._calls["backward"](sizes, _pointers(*common, *given, *wanted, workspace))
+        bound = None if limit is None else torch.tensor([limit.value], dtype=self.dtype)
+        clipped = None if limit is None else torch.zeros(len(outputs), dtype=torch.int64)
+        self._calls["backward"](
+            sizes, _pointers(*common, carry, bound, clipped, *given, *wanted, workspace)
+        )
+        if limit is not None and clipped is not None:
+            limit.store(clipped, entries(self.cell, outputs.shape, lengths))
 
     def _sizes(
         self, steps: int, start: Tensor, inputs: Sequence[Tensor], keep: bool

@@ -24,6 +24,9 @@ typedef struct {
 
     /* backward */
     long capacity; /* rows (steps times sequences) of a chunk */
+    const REAL *carry; /* what of the gradient passes from step t to the states before; or null: all */
+    const REAL *limit; /* of the columns' gradients, one number; or null */
+    int64_t *clipped;  /* entries beyond it, of each step */
     const REAL *outer_gradient, *last_gradient[STATES], *outer;
     REAL *after[STATES], *before[STATES], *later; /* of the new and the old states */
     const REAL *outer_end;

@@ -14,7 +14,7 @@ from torch.autograd.function import FunctionCtx
 from study.engines.kernel import History, Kernel, kernel
 from study.engines.memory import empty
 from study.engines.prelude import operands
-from study.engines.recording import StateGradients
+from study.engines.recording import Limit, StateGradients
 from study.equations import Cell
 from study.nonlinearities import Nonlinearity
 from study.notation import INPUT
@@ -28,6 +28,8 @@ def run(
     state: Mapping[str, Tensor],
     recorder: StateGradients | None = None,
     lengths: Tensor | None = None,
+    carry: Tensor | None = None,
+    limit: Limit | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """As `study.engines.reference.run`, on the CPU, in float32 or float64.
 
@@ -40,7 +42,7 @@ def run(
     weights = [value.contiguous() for value in operands(cell, parameters).values()]
     tensors = (*inputs, *start, *weights)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        outputs, *last = _Run.apply(compiled, recorder, lengths, *tensors)
+        outputs, *last = _Run.apply(compiled, recorder, lengths, carry, limit, *tensors)
     else:
         outputs, last, _ = compiled.forward(inputs, start, weights, lengths, keep=False)
     return outputs, dict(zip(cell.states, last, strict=True))
@@ -53,9 +55,12 @@ class _Run(torch.autograd.Function):
         compiled: Kernel,
         recorder: StateGradients | None,
         lengths: Tensor | None,
+        carry: Tensor | None,
+        limit: Limit | None,
         *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
         ctx.compiled, ctx.recorder, ctx.lengths = compiled, recorder, lengths
+        ctx.carry, ctx.limit = carry, limit
         ctx.set_materialize_grads(False)
         inputs, start, weights = _parts(compiled, tensors)
         outputs, last, history = compiled.forward(inputs, start, weights, lengths, keep=True)
@@ -69,7 +74,7 @@ class _Run(torch.autograd.Function):
         states = len(compiled.cell.states)
         tensors, (outputs, slots, *history) = saved[: -states - 1], saved[-states - 1 :]
         inputs, start, weights = _parts(compiled, tensors)
-        needs = _parts(compiled, ctx.needs_input_grad[3:])
+        needs = _parts(compiled, ctx.needs_input_grad[5:])
         with torch.no_grad():
             recorded = [_like(outputs, ctx.recorder is not None) for _ in start]
             wanted = [
@@ -91,13 +96,15 @@ class _Run(torch.autograd.Function):
                 History(slots, tuple(history)),
                 [None if g is None else g.contiguous() for g in given],
                 [*recorded, *(wanted if compiled.operands else wanted[1:])],
+                ctx.carry,
+                ctx.limit,
             )
         for name, gradients in zip(compiled.cell.states, recorded, strict=True):
             if gradients is not None:
                 ctx.recorder.store(name, gradients)
         if torch.is_grad_enabled():
             wanted = _refuse_second(wanted)
-        return None, None, None, *wanted
+        return None, None, None, None, None, *wanted
 
 
 def _like(tensor: Tensor, wanted: bool) -> Tensor | None:

@@ -6,12 +6,12 @@ all computed together, then its statements, in single assignment form. An LSTM h
 Cho's GRU two, because U_n (r*h) must wait for r.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import sympy
 from sympy import Expr, Symbol
 
+from study.engines.columns import columns_of
 from study.equations import Cell
 from study.expressions import phi
 from study.functions import FUNCTIONS
@@ -88,7 +88,7 @@ class Program:
         self._operand_of: dict[Expr, int] = {}
         self._known: dict[Expr, Symbol] = {}
         self._names: dict[Symbol, Expr] = {Symbol(s): v for s, v in self.old.items()}
-        self._merged = dict(_merge(cell))
+        self._merged = columns_of(cell)
         self._columns: dict[Expr, Symbol] = {}
         for assignment in cell.assignments:
             self._assign(assignment.target, assignment.expression)
@@ -195,37 +195,3 @@ class Program:
             operand = Operand(value, self.where[value], False)
         self.operands.append(operand)
         return len(self.operands) - 1
-
-
-def _terms(node: Expr, parent: Expr | None = None) -> Iterator[tuple[Expr | None, Expr]]:
-    """(parent, node) for every node of a tree."""
-    yield parent, node
-    for argument in node.args:
-        yield from _terms(argument, node)
-
-
-def _merge(cell: Cell) -> Iterator[tuple[Symbol, Expr]]:
-    """(term, column): products that stand in one sum only, with the vectors beside them there.
-
-    Found before φ is put in, because sympy multiplies a number, such as leaky relu's 0.01, into a
-    sum.
-    """
-    expressions = [a.expression for a in cell.assignments]
-    expressions += list(dict.fromkeys(p.operand for p in cell.products.values()))
-    parents: dict[Symbol, set[Expr | None]] = {}
-    for expression in expressions:
-        for parent, node in _terms(expression):
-            if node.is_Symbol:
-                parents.setdefault(node, set()).add(parent)
-    vectors = {name for name, p in cell.operands.items() if p.columns is None}
-    for symbol in cell.products:
-        [*places] = parents.get(symbol, ())
-        if len(places) != 1 or places[0] is None or not places[0].is_Add:
-            yield symbol, symbol
-            continue
-        beside = [
-            t
-            for t in places[0].args
-            if parents.get(t) == {places[0]} and (t in cell.products or t.name in vectors)
-        ]
-        yield from ((term, sympy.Add(*beside)) for term in beside)

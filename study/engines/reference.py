@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from study.engines.lowering import Evaluate, lower
+from study.engines.passing import Limiter, carried
 from study.engines.prelude import operands
-from study.engines.recording import StateGradients
+from study.engines.recording import Limit, StateGradients
 from study.engines.schedule import Stage, schedule
 from study.equations import Cell
 from study.nonlinearities import Nonlinearity
@@ -26,12 +27,15 @@ def run(
     state: Mapping[str, Tensor],
     recorder: StateGradients | None = None,
     lengths: Tensor | None = None,
+    carry: Tensor | None = None,
+    limit: Limit | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The cell over a sequence.
 
     ``x`` (T,B,I), ``state`` and ``parameters`` by name -> outputs (T,B,H) and the last state, each
     (B,H). With a ``recorder`` the backward pass leaves ∂L/∂s_t there. Beyond its entry of
     ``lengths`` (B,) a sequence's outputs are zero and its state is held; ∂L/∂s_t is zero there.
+    What ``carry`` (T,) and ``limit`` do to the gradient: see `study.engines.select.run`.
     """
     plan = _plan(cell, phi)
     shape = next(iter(state.values())).shape
@@ -43,15 +47,21 @@ def run(
         for stage, operand in plan.inputs
     ]
 
+    factors = [1.0] * len(x) if carry is None else carry.tolist()
+    limiter = None if limit is None else Limiter(cell, limit, shape, x, lengths)
+
     now = dict(state)
     history: dict[str, list[Tensor]] = {name: [] for name in cell.states}
     for t in range(len(x)):
-        values = {**fixed, **now}
+        values = {**fixed, **carried(now, factors[t])}
+        if limiter is not None:
+            values |= {name: limiter(name, fixed[name], t) for name in limiter.vectors}
         for stage, rows in projected:
-            _spread(stage, rows[t], values)
+            values |= _parts(stage, rows[t], limiter, t)
         for item, evaluate in plan.steps:
             if isinstance(item, Stage):
-                _spread(item, _as_state(evaluate(values), shape, x) @ weights[item].T, values)
+                product = _as_state(evaluate(values), shape, x) @ weights[item].T
+                values |= _parts(item, product, limiter, t)
             else:
                 values[item] = evaluate(values)
                 if recorder is not None and item.endswith(PRIME):
@@ -85,9 +95,10 @@ class _Plan:
 _plan: Callable[[Cell, Nonlinearity], _Plan] = lru_cache(maxsize=256)(_Plan)
 
 
-def _spread(stage: Stage, product: Tensor, values: dict[str, Tensor]) -> None:
-    for symbol, part in zip(stage.symbols, product.chunk(len(stage.symbols), dim=-1), strict=True):
-        values[symbol.name] = part
+def _parts(stage: Stage, product: Tensor, limiter: Limiter | None, t: int) -> dict[str, Tensor]:
+    names = [symbol.name for symbol in stage.symbols]
+    parts = dict(zip(names, product.chunk(len(names), dim=-1), strict=True))
+    return parts if limiter is None else {n: limiter(n, part, t) for n, part in parts.items()}
 
 
 def _as_state(value: Tensor | float, shape: torch.Size, like: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from study.engines import select
-from study.engines.recording import StateGradients
+from study.engines.recording import Limit, StateGradients
 from study.equations import Cell
 from study.nonlinearities import NONLINEARITIES
 
@@ -43,8 +43,8 @@ LANGUAGE = {
             a = phi(W_a x + U_a h + U_s s + b_a)
             q = exp(-relu(W_q x + U_q a + b_q))
             s' = q*s + (1 - q)*a
-            k = sigmoid(U_k (q*s'*b_p) + U_l s' + p_k*q + b_p)
-            h' = k*log(1 + exp(s')) + a*step(q - 0.5) - q/(2 + a*a)
+            m = sigmoid(U_k (q*s'*b_p) + U_l s' + p_k*q + b_p)
+            h' = m*log(1 + exp(s')) + a*step(q - 0.5) - q/(2 + a*a)
             """,
         ),
         (
@@ -92,6 +92,8 @@ class Case:
     seed: int = 0
     scale: float = 1.0  # of the recurrent matrices and vectors
     lengths: list[int] | None = None
+    carry: Tensor | None = None
+    limit: float | None = None
     x: Tensor | None = None
     parameters: dict[str, Tensor] = field(init=False)
     state: dict[str, Tensor] = field(init=False)
@@ -122,6 +124,7 @@ class Case:
             **{f"first {name}": s.clone().requires_grad_() for name, s in self.state.items()},
         }
         recorder = StateGradients() if record else None
+        limit = None if self.limit is None else Limit(self.limit)
         outputs, last = select.run(
             self.cell,
             NONLINEARITIES[self.phi],
@@ -131,6 +134,8 @@ class Case:
             recorder,
             None if self.lengths is None else torch.tensor(self.lengths),
             engine,
+            self.carry,
+            limit,
         )
         loss = (outputs * self.weights).sum()
         for value, weight in zip(last.values(), self.last_weights, strict=True):
@@ -141,6 +146,8 @@ class Case:
             found[f"d {name}"] = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
         if recorder is not None:
             found |= {f"d {name}_t": recorder[name] for name in self.cell.states}
+        if limit is not None:
+            found |= {"clipped": limit.clipped, "share": torch.tensor(limit.share)}
         return {name: value.detach() for name, value in found.items()}
 
 
