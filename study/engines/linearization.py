@@ -28,9 +28,10 @@ def linearize(
 ) -> "Linearization":
     """Steps that read x (…,B,I) in the states ``before`` them (…,B,H), all of them at once.
 
-    From `study.engines.recording.StateGradients.before` of a pass it takes no other pass. By torch
-    operations, so that a Jacobian can be differentiated in turn; under ``torch.no_grad`` nothing is
-    kept for that.
+    `study.engines.recording.StateGradients.before` of a pass has those states, so that no other
+    pass is needed. By torch operations, so that a Jacobian can be differentiated in turn; under
+    ``torch.no_grad`` nothing is kept for that, and all steps of an LSTM take about 1.3 times as long
+    as its forward and backward pass in the native engine (64 sequences, 200 steps, 128 units).
     """
     plan = slopes_of(cell, phi)
     taken = operands(cell, parameters)

@@ -14,11 +14,14 @@ from operator import add
 from typing import Any
 
 import sympy
+import torch
 from sympy import Expr, Symbol
 from torch import Tensor
+from torch.nn.functional import linear
 
 from study.engines.adjoint import pull_through
 from study.engines.lowering import Evaluate, lower
+from study.engines.memory import empty
 from study.engines.program import Column, Operand, Program, Statement
 from study.equations import Cell
 from study.expressions import phi
@@ -26,6 +29,9 @@ from study.nonlinearities import ARGUMENT, Nonlinearity
 from study.notation import INPUT
 
 Slope = Tensor | float  # (…,B,H); a number where the equations say so, (H,) where a parameter does
+
+# Numbers of a state that are worked on at a time: temporaries then stay in the processor's cache.
+CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,30 @@ class Slopes:
         self, parameters: Mapping[str, Tensor], x: Tensor, before: Mapping[str, Tensor]
     ) -> dict[Symbol, dict[Symbol, Slope]]:
         """By target and node, for steps that read x (…,B,I) in the states ``before`` (…,B,H)."""
+        state = before[self.program.cell.output]
+        whole = torch.is_grad_enabled() or state.device.type != "cpu" or state.dim() < 3
+        if whole or state.numel() <= CHUNK:
+            return self._evaluate(parameters, x, before)
+        size = max(1, CHUNK // state[0].numel())
+        slopes: dict[Symbol, dict[Symbol, Slope]] = {}
+        for k in range(0, len(state), size):
+            steps = slice(k, k + size)
+            some = self._evaluate(parameters, x[steps], {n: s[steps] for n, s in before.items()})
+            if not slopes:
+                slopes = {
+                    target: {node: _room(slope, len(state)) for node, slope in parts.items()}
+                    for target, parts in some.items()
+                }
+            for target, parts in some.items():
+                for node, slope in parts.items():
+                    room = slopes[target][node]
+                    if isinstance(room, Tensor) and room.dim() > 1:
+                        room[steps] = slope
+        return slopes
+
+    def _evaluate(
+        self, parameters: Mapping[str, Tensor], x: Tensor, before: Mapping[str, Tensor]
+    ) -> dict[Symbol, dict[Symbol, Slope]]:
         program = self.program
         values: dict[str, Any] = {s.name: before[name] for name, s in program.old.items()}
         values |= {s.name: parameters[name] for name, s in program.vectors.items()}
@@ -159,16 +189,25 @@ class Slopes:
     def _column(
         self, column: Column, parameters: Mapping[str, Tensor], values: Mapping[str, Any]
     ) -> Tensor:
-        terms = [parameters[name] for name in column.vectors]
+        vectors = [parameters[name] for name in column.vectors]
+        bias = reduce(add, vectors) if vectors else None
+        terms: list[Tensor] = []
         for operand, name in column.products:
             matrix, value = parameters[name], values[self.program.operands[operand].symbol.name]
             # An ablation may leave a number where the equations say a vector.
             wide = value if isinstance(value, Tensor) else matrix.new_full(matrix.shape[1:], value)
-            terms.append(wide @ matrix.T)
+            terms.append(linear(wide, matrix, None if terms else bias))
         return reduce(add, terms)
 
 
 slopes_of: Callable[[Cell, Nonlinearity], Slopes] = lru_cache(maxsize=256)(Slopes)
+
+
+def _room(slope: Slope, steps: int) -> Slope:
+    """For the slopes of all steps, given some of them; the same where they are the same for all."""
+    if isinstance(slope, Tensor) and slope.dim() > 1:
+        return empty((steps, *slope.shape[1:]), slope.dtype)
+    return slope
 
 
 def _lowered(symbol: Symbol, expression: Expr) -> tuple[Symbol, Evaluate]:

@@ -9,12 +9,13 @@ from passes import LANGUAGE, Case
 from torch.func import jacrev
 
 from study.cells import CELLS
-from study.engines import reference, select
+from study.engines import reference, select, slopes
 from study.engines.jacobian import jacobians, states_before, step_jacobian
 from study.engines.linearization import linearize
 from study.engines.recording import StateGradients
 from study.equations import Cell
 from study.errors import UserError
+from study.functions import FUNCTIONS
 from study.nonlinearities import NONLINEARITIES
 
 ALL = {**dict(CELLS.items()), **LANGUAGE}
@@ -261,3 +262,22 @@ def test_a_jacobian_can_be_differentiated(name):
 
     leaves = [p.clone().requires_grad_() for p in parameters.values()]
     assert torch.autograd.gradcheck(of, leaves)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_long_sequence_is_worked_off_in_pieces(name, monkeypatch):
+    case = Case(ALL[name], sizes=(7, 3, 2, 4))
+    before = states_before(*arguments(case), case.x, case.state)
+    whole = linearize(*arguments(case), case.x, before)
+    monkeypatch.setattr(slopes, "CHUNK", 2 * 3 * 4)  # two steps, and one that is left over
+    with torch.no_grad():
+        pieces = linearize(*arguments(case), case.x, before)
+    for pair, block in whole.blocks().items():
+        assert block.shape == (7, 3, 4, 4)
+        torch.testing.assert_close(pieces.blocks()[pair], block, **EXACT)
+
+
+def test_what_c_pulls_back_torch_pulls_back_too():
+    assert {e.name for e in FUNCTIONS.values() if e.c_pullback} == {
+        e.name for e in FUNCTIONS.values() if e.pullback
+    }
