@@ -142,7 +142,7 @@ class Elementary:
 
     ``c`` names the same function in ``engines/vector.h``. Where torch's derivative is more than a
     factor (a dead relu passes on nothing, not 0·∞), ``c_pullback`` names one there that takes the
-    function's value and the gradient with respect to it.
+    function's value and the gradient with respect to it, and ``pullback`` is the same in torch.
     """
 
     name: str
@@ -151,6 +151,7 @@ class Elementary:
     latex: str
     c: str
     c_pullback: str | None = None
+    pullback: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 def _step(a: Tensor) -> Tensor:
@@ -163,12 +164,28 @@ def _softplus(a: Tensor) -> Tensor:
     return -torch.nn.functional.logsigmoid(-a)
 
 
+def _relu_pullback(value: Tensor, bar: Tensor) -> Tensor:
+    return torch.where(value <= 0, torch.zeros_like(value), bar)
+
+
+def _hardtanh_pullback(value: Tensor, bar: Tensor) -> Tensor:
+    return torch.where(value.abs() >= 1, torch.zeros_like(value), bar)
+
+
 FUNCTIONS: dict[str, Elementary] = {
     entry.name: entry
     for entry in (
         Elementary("tanh", tanh, torch.tanh, r"\tanh", "tanh_"),
         Elementary("sigmoid", sigmoid, torch.sigmoid, r"\sigma", "sigmoid_"),
-        Elementary("relu", relu, torch.relu, r"\operatorname{relu}", "relu_", "relu_pullback"),
+        Elementary(
+            "relu",
+            relu,
+            torch.relu,
+            r"\operatorname{relu}",
+            "relu_",
+            "relu_pullback",
+            _relu_pullback,
+        ),
         Elementary("step", step, _step, r"\operatorname{step}", "step_"),
         Elementary("exp", exp, torch.exp, r"\exp", "exp_"),
         Elementary("log", log, torch.log, r"\log", "log_"),
@@ -181,6 +198,7 @@ FUNCTIONS: dict[str, Elementary] = {
             r"\operatorname{hardtanh}",
             "hardtanh_",
             "hardtanh_pullback",
+            _hardtanh_pullback,
         ),
         Elementary("sin", sin, torch.sin, r"\sin", "sin_"),
         Elementary("cos", cos, torch.cos, r"\cos", "cos_"),

@@ -99,10 +99,11 @@ class Layer(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """x (T,B,I), state by name (B,H) or None for zeros -> outputs (T,B,H), the last state.
 
-        With a ``recorder``, the backward pass leaves ∂L/∂s_t of every state there. Beyond its entry
-        of ``lengths`` (B,) a sequence's outputs are zero and its state is held. ``credit`` names the
-        rule by which the gradient is computed, with draws from ``generator``; ``limit`` bounds it
-        within the backward pass. Raises UserError when a shape or a state's name is wrong.
+        With a ``recorder``, the pass leaves every state s_t there and the backward pass ∂L/∂s_t.
+        Beyond its entry of ``lengths`` (B,) a sequence's outputs are zero and its state is held.
+        ``credit`` names the rule by which the gradient is computed, with draws from ``generator``;
+        ``limit`` bounds it within the backward pass. Raises UserError when a shape or a state's name
+        is wrong.
         """
         if not isinstance(x, Tensor):
             raise UserError(f"x must be a tensor (T, B, {self.input_size}), got {type(x).__name__}")

@@ -68,7 +68,7 @@ def _segment(program: Program, k: int, reached: set[Symbol]) -> Adjoint:
         bar = bar_of(statement.symbol.name, gradient)
         if statement.symbol in program.new.values():
             out.records[statement.symbol] = bar
-        inner, argument = _pull_through(statement, bar)
+        inner, argument = pull_through(statement, bar)
         if inner != bar and not argument.is_Symbol:
             inner = bar_of(f"inside_{statement.symbol.name}", inner)
         for symbol in sorted(argument.free_symbols, key=str):
@@ -89,7 +89,7 @@ def _segment(program: Program, k: int, reached: set[Symbol]) -> Adjoint:
     return out
 
 
-def _pull_through(statement: Statement, bar: Symbol) -> tuple[Expr, Expr]:
+def pull_through(statement: Statement, bar: Symbol) -> tuple[Expr, Expr]:
     """(gradient of the argument, argument); without a function, the expression is its argument."""
     if statement.function is None:
         return bar, statement.expression

@@ -14,6 +14,7 @@ Values = Mapping[str, Any]  # symbol name -> tensor, or a number where an equati
 Evaluate = Callable[[Values], Any]
 
 _TORCH = {entry.symbol: entry.evaluate for entry in FUNCTIONS.values()}
+_PULLBACKS = {e.c_pullback: e.pullback for e in FUNCTIONS.values() if e.pullback}
 
 
 def lower(expression: sympy.Expr) -> Evaluate:
@@ -43,6 +44,10 @@ def lower(expression: sympy.Expr) -> Evaluate:
                 folded = float(function(torch.as_tensor(argument({}), dtype=torch.float64)))
                 return lambda values: folded
             return lambda values: function(argument(values))
+        case sympy.Function() if expression.func.__name__ in _PULLBACKS:
+            pullback = _PULLBACKS[expression.func.__name__]
+            value, bar = map(lower, expression.args)
+            return lambda values: pullback(value(values), bar(values))
     raise NotImplementedError(f"cannot compute {expression!r}")
 
 

@@ -4,7 +4,7 @@ The derivative is computed by the kernel, not by autograd, so it cannot be diffe
 reference engine can.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,8 +33,8 @@ def run(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """As `study.engines.reference.run`, on the CPU, in float32 or float64.
 
-    Without gradients (``torch.no_grad``, or nothing that asks for one) no history is kept. Raises
-    NativeUnavailable when no kernel can be compiled.
+    Without gradients (``torch.no_grad``, or nothing that asks for one) and without a recorder no
+    history is kept. Raises NativeUnavailable when no kernel can be compiled.
     """
     compiled = kernel(cell, phi, x.dtype)
     inputs = [operand({INPUT: x}).contiguous() for operand in compiled.operands] or [x]
@@ -44,7 +44,9 @@ def run(
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         outputs, *last = _Run.apply(compiled, recorder, lengths, carry, limit, *tensors)
     else:
-        outputs, last, _ = compiled.forward(inputs, start, weights, lengths, keep=False)
+        keep = recorder is not None
+        outputs, last, history = compiled.forward(inputs, start, weights, lengths, keep)
+        _store_values(recorder, compiled, start, outputs, history)
     return outputs, dict(zip(cell.states, last, strict=True))
 
 
@@ -64,6 +66,7 @@ class _Run(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         inputs, start, weights = _parts(compiled, tensors)
         outputs, last, history = compiled.forward(inputs, start, weights, lengths, keep=True)
+        _store_values(ctx.recorder, compiled, start, outputs, history)
         ctx.save_for_backward(*tensors, outputs, history.slots, *history.states)
         return outputs, *last
 
@@ -105,6 +108,21 @@ class _Run(torch.autograd.Function):
         if torch.is_grad_enabled():
             wanted = _refuse_second(wanted)
         return None, None, None, None, None, *wanted
+
+
+def _store_values(
+    recorder: StateGradients | None,
+    compiled: Kernel,
+    start: Sequence[Tensor],
+    outputs: Tensor,
+    history: History,
+) -> None:
+    if recorder is not None:
+        names, hidden = compiled.cell.states, outputs.shape[-1]
+        values = [outputs, *(s[..., :hidden] for s in history.states)]
+        recorder.store_values(
+            dict(zip(names, start, strict=True)), dict(zip(names, values, strict=True))
+        )
 
 
 def _like(tensor: Tensor, wanted: bool) -> Tensor | None:

@@ -33,9 +33,10 @@ def run(
     """The cell over a sequence.
 
     ``x`` (T,B,I), ``state`` and ``parameters`` by name -> outputs (T,B,H) and the last state, each
-    (B,H). With a ``recorder`` the backward pass leaves ∂L/∂s_t there. Beyond its entry of
-    ``lengths`` (B,) a sequence's outputs are zero and its state is held; ∂L/∂s_t is zero there.
-    What ``carry`` (T,) and ``limit`` do to the gradient: see `study.engines.select.run`.
+    (B,H). With a ``recorder`` the pass leaves s_t there and the backward pass ∂L/∂s_t. Beyond its
+    entry of ``lengths`` (B,) a sequence's outputs are zero and its state is held; s_t and ∂L/∂s_t
+    are zero there. What ``carry`` (T,) and
+    ``limit`` do to the gradient: see `study.engines.select.run`.
     """
     plan = _plan(cell, phi)
     shape = next(iter(state.values())).shape
@@ -70,12 +71,14 @@ def run(
         for name, value in new.items():
             history[name].append(value)
         now = new if lengths is None else _hold(new, now, (t < lengths)[:, None])
+    ended = None
+    if lengths is not None:
+        ended = (torch.arange(len(x), device=x.device)[:, None] >= lengths)[..., None]
+    outputs = _stack(history[cell.output], ended)
     if recorder is not None:
         _record(recorder, history)
-    outputs = torch.stack(history[cell.output])
-    if lengths is not None:
-        live = torch.arange(len(x), device=x.device)[:, None] < lengths
-        outputs = torch.where(live[..., None], outputs, 0)
+        others = {n: _stack([v.detach() for v in history[n]], ended) for n in cell.states[1:]}
+        recorder.store_values(state, {cell.output: outputs, **others})
     return outputs, now
 
 
@@ -114,6 +117,11 @@ def _own(value: Tensor) -> Tensor:
 
 def _hold(new: Mapping[str, Tensor], old: Mapping[str, Tensor], live: Tensor) -> dict[str, Tensor]:
     return {name: torch.where(live, value, old[name]) for name, value in new.items()}
+
+
+def _stack(values: list[Tensor], ended: Tensor | None) -> Tensor:
+    stacked = torch.stack(values)
+    return stacked if ended is None else torch.where(ended, 0, stacked)
 
 
 def _record(recorder: StateGradients, history: Mapping[str, list[Tensor]]) -> None:

@@ -1,15 +1,12 @@
-"""Stacked and bidirectional layers against torch.nn.LSTM, and the Jacobian of a step."""
+"""Stacked and bidirectional layers against torch.nn.LSTM."""
 
 import pytest
 import torch
 from torch import nn
 
 from study import Layer
-from study.cells import CELLS
-from study.engines.jacobian import jacobians, step_jacobian
 from study.engines.recording import StateGradients
 from study.errors import UserError
-from study.nonlinearities import NONLINEARITIES
 from study.stack import Stack
 
 GATES = "ifgo"  # torch's order
@@ -95,36 +92,3 @@ def test_the_engine_of_a_layer_does_not_change_its_numbers():
     torch.testing.assert_close(layers[0](x)[0], layers[1](x)[0])
     with pytest.raises(UserError, match="no engine named"):
         Layer("gru", 3, 5, engine="fast")
-
-
-@pytest.mark.parametrize("engine", ["native", "reference"])
-@pytest.mark.parametrize("name", CELLS)
-def test_the_jacobian_is_that_of_the_step(name, engine):
-    cell, phi = CELLS[name], NONLINEARITIES["tanh"]
-    generator = torch.Generator().manual_seed(2)
-    parameters = {
-        n: torch.randn(*p.shape(2, 4), generator=generator, dtype=torch.float64)
-        for n, p in cell.parameters.items()
-    }
-    x = torch.randn(5, 3, 2, generator=generator, dtype=torch.float64)
-    state = {s: torch.randn(3, 4, generator=generator, dtype=torch.float64) for s in cell.states}
-    found = jacobians(cell, phi, parameters, x, state, [0, 3], engine)
-
-    before = state
-    for t in range(4):
-        blocks = step_jacobian(cell, phi, parameters, x[t], before, engine)
-        layer = Layer(cell, 2, 4, dtype=torch.float64, engine="reference")
-        layer.load_state_dict(parameters)
-        if t in found:
-            for (new, old), block in blocks.items():
-                torch.testing.assert_close(block, found[t][new, old])
-                for b in range(3):
-                    start = {s: v[b : b + 1] for s, v in before.items()}
-
-                    def step(value, start=start, b=b, t=t, old=old, new=new, layer=layer):
-                        given = {**start, old: value[None]}
-                        return layer(x[t : t + 1, b : b + 1], given)[1][new][0]
-
-                    exact = torch.autograd.functional.jacobian(step, start[old][0])
-                    torch.testing.assert_close(block[b], exact)
-        before = {s: v.detach() for s, v in layer(x[t : t + 1], before)[1].items()}
