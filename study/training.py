@@ -180,6 +180,7 @@ def build_model(config: TrialConfig) -> Model:
         recurrent=config.init.recurrent,
         inputs=config.init.input,
         biases=config.init.bias,
+        vectors=config.init.vector,
         generator=draws,
         engine=config.train.engine,
     )
