@@ -17,9 +17,9 @@ class Initializer(Choice):
     """Fills parameters of one kind.
 
     One that says something about *every* matrix or vector ("each U is orthogonal") suits a cell
-    that has several of them, and one that has none, so that cells can be compared under it; not
-    one that constrains it to something else. One that says something about the network ("the state is handed on unchanged") is refused where that
-    would not be so.
+    that has several of them, and one that has none, so that cells can be compared under it, but not
+    a cell that constrains U to be something else. One that says something about the network ("the
+    state is handed on unchanged") is refused where that would not be so.
     """
 
     def refusal(self, cell: Cell) -> str | None:
