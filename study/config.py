@@ -30,8 +30,10 @@ from study.initializers import (
     BIASES,
     INPUT_WEIGHTS,
     RECURRENT,
+    VECTORS,
     BiasInitializer,
     MatrixInitializer,
+    VectorInitializer,
     check_suits,
 )
 from study.nonlinearities import NONLINEARITIES
@@ -77,6 +79,9 @@ class InitConfig(_Section):
     bias: Annotated[SerializeAsAny[BiasInitializer], BeforeValidator(BIASES.build)] = BIASES.build(
         "zeros"
     )
+    vector: Annotated[SerializeAsAny[VectorInitializer], BeforeValidator(VECTORS.build)] = (
+        VECTORS.build("source")
+    )
 
 
 class TrainConfig(_Section):
@@ -113,7 +118,8 @@ class TrialConfig(_Section):
 
     @model_validator(mode="after")
     def _initializers_suit(self) -> "TrialConfig":
-        check_suits(CELLS[self.model.cell], self.init.recurrent, self.init.input, self.init.bias)
+        init = self.init
+        check_suits(CELLS[self.model.cell], init.recurrent, init.input, init.bias, init.vector)
         return self
 
     @classmethod
@@ -153,6 +159,7 @@ GROUPS: dict[str, Choices[Any]] = {
     "init.recurrent": RECURRENT,
     "init.input": INPUT_WEIGHTS,
     "init.bias": BIASES,
+    "init.vector": VECTORS,
     "clip": CLIPPING,
 }
 

@@ -14,7 +14,7 @@ from study.clipping import CLIPPING
 from study.config import TrialConfig
 from study.equations import Cell
 from study.errors import UserError
-from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT
+from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
 from study.nonlinearities import NONLINEARITIES
 from study.registry import Choices
 from study.space_file import available, find, load
@@ -61,6 +61,8 @@ def _initializers() -> RenderableType:
         _choices("of W (init.input)", INPUT_WEIGHTS, "init.input"),
         "",
         _choices("of b (init.bias)", BIASES, "init.bias"),
+        "",
+        _choices("of p (init.vector)", VECTORS, "init.vector"),
     )
 
 
@@ -137,7 +139,8 @@ def describe_cell(name: str) -> RenderableType:
 
 
 def suiting(cell: Cell) -> str:
-    groups = (("U", RECURRENT), ("b", BIASES))
+    """The initializers that are not refused for the cell, by what they start."""
+    groups = (("U", RECURRENT), ("b", BIASES), ("p", VECTORS))
     return "; ".join(
         f"{symbol}: "
         + ", ".join(

@@ -19,7 +19,7 @@ Job = dict[str, Any]
 
 @dataclass(frozen=True)
 class Message:
-    """What a worker reports about a job: "started", "evaluation", "flow", "result" or "error"."""
+    """What a worker reports about a job: "started", "evaluation", "flow", "audit", "result", "error"."""
 
     job: Job
     kind: str

@@ -15,12 +15,13 @@ from study.initializers import (
     BIASES,
     INPUT_WEIGHTS,
     RECURRENT,
+    VECTORS,
     BiasInitializer,
     MatrixInitializer,
+    VectorInitializer,
     check_suits,
 )
 from study.nonlinearities import NONLINEARITIES
-from study.notation import is_vector
 
 
 class Layer(nn.Module):
@@ -32,9 +33,10 @@ class Layer(nn.Module):
     ``layer.W_i`` is (H,I), ``layer.b_i`` (H,). There is one bias a gate, where torch adds two. A
     parameter that is not free, such as an orthogonal U, is a parametrization of torch's.
 
-    ``recurrent``, ``inputs`` and ``biases`` choose the initializers by name or as made ones; all
-    draws come from ``generator`` (torch's global one when None). Peepholes start as the biases of
-    torch do, uniform in 1/√H. ``engine`` is "auto", "native" or "reference". Raises UserError for
+    ``recurrent``, ``inputs``, ``biases`` and ``vectors`` (peepholes and other element-wise
+    parameters) choose the initializers by name or as made ones; all draws come from ``generator``
+    (torch's global one when None), first those of the matrices, so that they are the same whatever
+    the biases. ``engine`` is "auto", "native" or "reference". Raises UserError for
     unknown names and for an initializer that does not suit the cell.
     """
 
@@ -48,6 +50,7 @@ class Layer(nn.Module):
         recurrent: str | Mapping[str, object] | MatrixInitializer = "uniform",
         inputs: str | Mapping[str, object] | MatrixInitializer = "uniform",
         biases: str | Mapping[str, object] | BiasInitializer = "zeros",
+        vectors: str | Mapping[str, object] | VectorInitializer = "source",
         generator: Generator | None = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
@@ -63,23 +66,22 @@ class Layer(nn.Module):
         self.cell = cell if isinstance(cell, Cell) else CELLS[cell]
         self.phi = NONLINEARITIES[phi]
         self.input_size, self.hidden_size = input_size, hidden_size
-        of_u, of_w, of_b = (
-            RECURRENT.build(recurrent),
-            INPUT_WEIGHTS.build(inputs),
-            BIASES.build(biases),
-        )
-        check_suits(self.cell, of_u, of_w, of_b)
+        of_u, of_w = RECURRENT.build(recurrent), INPUT_WEIGHTS.build(inputs)
+        of_b, of_p = BIASES.build(biases), VECTORS.build(vectors)
+        check_suits(self.cell, of_u, of_w, of_b, of_p)
         generator = generator if generator is not None else torch.default_generator
+        drawn = {
+            name: (of_u if parameter.columns == "H" else of_w).draw(
+                parameter.shape(input_size, hidden_size), hidden_size, generator
+            )
+            for name, parameter in self.cell.parameters.items()
+            if parameter.columns is not None
+        }
+        drawn |= of_b.draw(self.cell, hidden_size, generator)
+        drawn |= of_p.draw(self.cell, hidden_size, generator)
         for name, parameter in self.cell.parameters.items():
-            shape = parameter.shape(input_size, hidden_size)
-            if parameter.columns == "H":
-                value = of_u.draw(shape, hidden_size, generator)
-            elif parameter.columns == "I":
-                value = of_w.draw(shape, hidden_size, generator)
-            elif is_vector(name) and name.startswith("b"):
-                value = of_b.draw(name, self.cell, hidden_size, generator)
-            else:
-                value = BIASES.build("uniform").draw(name, self.cell, hidden_size, generator)
+            # What is not drawn is fixed: its form says what it is.
+            value = drawn.get(name, torch.zeros(hidden_size))
             value = value.to(dtype=dtype or torch.get_default_dtype(), device=device)
             if parameter.form is None:
                 self.register_parameter(name, nn.Parameter(value))

@@ -25,6 +25,8 @@ again on {space.confirmations} fresh seeds; only those read the test set.
 - Filters: `tags.role = 'arm'`, `tags.role = 'trial'`, `tags.role = 'confirmation'`.
 - One arm's trials: `tags.arm = '…'`, or open the parent and see its children.
 - Curves against **updates**: `train/…`, `validation/…`. Curves against **lag**: `gradient_flow/…`.
+- Before the first update: `init/…`, the worst over the recurrent matrices (each: `audit.json`), and
+  the timescales 1 + e^b of the forget gate's biases.
 - `score`, which the search minimized: steps/budget - 1 when the task was solved (below 0, sooner is
   lower), else the best validation loss over the loss of chance; 10 when it diverged.
 

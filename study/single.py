@@ -9,7 +9,7 @@ from rich.console import Console
 
 from study.config import TrialConfig
 from study.tracking import FOLDER, Store, check_folder
-from study.training import Evaluation, Flow, train
+from study.training import Audit, Evaluation, Flow, train
 from study.trial_record import TrialRecord
 from study.views import CUSTOM_MODELS
 
@@ -43,6 +43,8 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
             elif isinstance(item, Flow):
                 flow = item.flow and item.flow.as_dict()
                 record.add("flow", {"stage": item.stage, "flow": flow, "ms": _now()})
+            elif isinstance(item, Audit):
+                record.add("audit", {"audit": item.as_dict(), "ms": _now()})
             else:
                 done = {
                     "result": item.as_dict(),

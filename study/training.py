@@ -14,6 +14,7 @@ from study.clipping import Clipped
 from study.config import TrainConfig, TrialConfig
 from study.layer import Layer
 from study.model import Model
+from study.probes.audit import Audit, audit
 from study.probes.gradient_flow import GradientFlow, gradient_flow
 from study.seeding import generator
 from study.tasks.base import Batch, Task
@@ -69,7 +70,7 @@ class Result:
         return asdict(self)
 
 
-Record = Evaluation | Flow | Result
+Record = Evaluation | Flow | Audit | Result
 
 DIVERGED_SCORE = 10.0
 
@@ -99,6 +100,7 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
     validation = task.validation()
     probe = validation.take(slice(FLOW_SEQUENCES))
     yield Flow("init", gradient_flow(model, task, probe))
+    yield audit(model)
 
     scores = evaluate(model, task, validation)
     best, best_step, best_parameters = scores, 0, deepcopy(model.state_dict())
@@ -180,6 +182,7 @@ def build_model(config: TrialConfig) -> Model:
         recurrent=config.init.recurrent,
         inputs=config.init.input,
         biases=config.init.bias,
+        vectors=config.init.vector,
         generator=draws,
         engine=config.train.engine,
     )

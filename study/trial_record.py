@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from study.pictures import gradient_flow_picture
+from study.probes.audit import Audit
 from study.probes.gradient_flow import GradientFlow
 from study.tracking import Point, RunToWrite
 
@@ -30,6 +31,7 @@ class TrialRecord:
     end_ms: int = 0
     evaluations: list[dict[str, Any]] = field(default_factory=list)  # step, ms, values
     flows: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    audit: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
     config_toml: str = ""
     task: dict[str, Any] = field(default_factory=dict)
@@ -46,11 +48,13 @@ class TrialRecord:
         """Take in one message of a worker."""
         if kind == "started":
             self.start_ms = content["ms"]
-            self.evaluations, self.flows = [], {}
+            self.evaluations, self.flows, self.audit = [], {}, None
         elif kind == "evaluation":
             self.evaluations.append({k: content[k] for k in ("step", "ms", "values")})
         elif kind == "flow":
             self.flows[content["stage"]] = content["flow"]
+        elif kind == "audit":
+            self.audit = content["audit"]
         elif kind == "result":
             self.result, self.config_toml = content["result"], content["config"]
             self.task = content["task"]
@@ -89,6 +93,8 @@ class TrialRecord:
         for stage, flow in self.flows.items():
             for name in ("half_life_steps", "log_slope_per_step"):
                 values[f"gradient_flow/{stage}/{name}"] = flow[name] if flow else None
+        if self.audit:
+            values |= {f"init/{k}": v for k, v in Audit.from_dict(self.audit).summary().items()}
         return {k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)}
 
     def to_run(self, parent_id: str | None = None) -> RunToWrite:
@@ -100,6 +106,8 @@ class TrialRecord:
         if flows:
             files["gradient_flow.json"] = json.dumps(self.flows).encode()
             files["gradient_flow.png"] = gradient_flow_picture(self.name, flows)
+        if self.audit:
+            files["audit.json"] = json.dumps(self.audit).encode()
         if self.error:
             files["traceback.txt"] = self.error.encode()
         return RunToWrite(

@@ -46,6 +46,7 @@ _GENERATED = (
     "final",
     "gradient_flow/final",
     "gradient_flow/init",
+    "init",
     "test",
     "train",
     "validation",

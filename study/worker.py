@@ -28,7 +28,7 @@ def _work(pipe: Connection, job: dict[str, Any]) -> None:
         pipe.send_bytes(json.dumps(message).encode())
 
     from study.config import TrialConfig
-    from study.training import Evaluation, Flow, train
+    from study.training import Audit, Evaluation, Flow, train
 
     send("started")
     try:
@@ -41,6 +41,9 @@ def _work(pipe: Connection, job: dict[str, Any]) -> None:
                 record = records.send(_told_to_stop(pipe) if job["may_stop"] else False)
             elif isinstance(record, Flow):
                 send("flow", stage=record.stage, flow=record.flow and record.flow.as_dict())
+                record = next(records)
+            elif isinstance(record, Audit):
+                send("audit", audit=record.as_dict())
                 record = next(records)
             else:
                 send(

@@ -15,7 +15,7 @@ import study.cli
 from study import descriptions
 from study.cells import CELLS
 from study.clipping import CLIPPING
-from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT
+from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
 from study.nonlinearities import NONLINEARITIES
 from study.space_file import available
 from study.tasks import TASKS
@@ -118,7 +118,7 @@ def test_python_m_study_is_longlag() -> None:
 KNOWN = {
     "cells": [*CELLS],
     "nonlinearities": [*NONLINEARITIES],
-    "initializers": [*RECURRENT, *INPUT_WEIGHTS, *BIASES],
+    "initializers": [*RECURRENT, *INPUT_WEIGHTS, *BIASES, *VECTORS],
     "clipping": [*CLIPPING],
     "tasks": [*TASKS],
     "spaces": [*available()],

@@ -10,12 +10,12 @@ from pydantic import Field
 from study.cells import CELLS
 from study.clipping import CLIPPING
 from study.errors import UserError, unknown
-from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT
+from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
 from study.nonlinearities import NONLINEARITIES
 from study.registry import Choice, Choices, Registry
 from study.tasks import TASKS
 
-REGISTRIES = [CELLS, NONLINEARITIES, RECURRENT, INPUT_WEIGHTS, BIASES, CLIPPING, TASKS]
+REGISTRIES = [CELLS, NONLINEARITIES, RECURRENT, INPUT_WEIGHTS, BIASES, VECTORS, CLIPPING, TASKS]
 CHOICES = [r for r in REGISTRIES if isinstance(r, Choices)]
 ENTRIES = [(r, name) for r in REGISTRIES for name in r]
 

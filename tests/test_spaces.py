@@ -300,6 +300,21 @@ BAD = {
         '[search]\nmodel.cell = ["elman", "lstm"]\ninit.recurrent = ["uniform", "identity"]',
         "does not suit lstm",
     ),
+    "a matrix's initializer where there are four": (
+        '[compare]\nmodel.cell = ["elman", "lstm"]\n[search]\n'
+        'init.recurrent = ["orthogonal", "np-rnn"]',
+        "arm lstm, init.recurrent.name = 'np-rnn': initializer 'np-rnn' does not suit lstm",
+    ),
+    "chrono without a gate": (
+        '[fixed]\ninit.bias = "chrono"\n[compare]\nmodel.cell = ["lstm", "elman"]',
+        "does not suit elman",
+    ),
+    "chrono without a range": (
+        '[fixed]\ninit.bias.name = "chrono"\n[search]\ninit.bias.t_min = [2.0, 9.0]\n'
+        "init.bias.t_max = { low = 5.0, high = 50.0 }",
+        "t_min must be below t_max (got 9 and 5)",
+    ),
+    "a ring without eigenvalues": ('[fixed]\ninit.vector = "lru-ring"', "does not suit lstm"),
     "grid with a range": (
         '[study]\nsampler = "grid"\n[search]\ntrain.lr = { low = 0.1, high = 1.0 }',
         "needs values",

@@ -168,7 +168,8 @@ def test_a_trial_run_is_complete(swept: tuple[Space, Path]) -> None:
         for tag in ("version.longlag", "version.torch", "mlflow.source.name"):
             assert run.tags[tag]
         files = {f.path for f in client.list_artifacts(run.run_id)}
-        assert {"config.toml", "gradient_flow.png", "gradient_flow.json"} <= files
+        assert {"config.toml", "gradient_flow.png", "gradient_flow.json", "audit.json"} <= files
+        assert run.metrics["init/spectral_radius"] > 0
         points = store.histories([run.run_id], list(run.metrics))
         assert len(points) <= 400
         steps = [p.step for p in points if p.key == "validation/loss"]

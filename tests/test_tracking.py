@@ -19,7 +19,7 @@ from study.config import TrialConfig
 from study.errors import UserError
 from study.spool import Spool
 from study.tracking import MetricPoint, Point, RunToWrite, Store, context_tags
-from study.training import Evaluation, Flow, train
+from study.training import Audit, Evaluation, Flow, train
 from study.trial_record import TrialRecord, thin
 
 
@@ -239,6 +239,8 @@ def record(**flat: Any) -> TrialRecord:
         elif isinstance(item, Flow):
             flow = item.flow and item.flow.as_dict()
             found.add("flow", {"stage": item.stage, "flow": flow, "ms": 1500})
+        elif isinstance(item, Audit):
+            found.add("audit", {"audit": item.as_dict(), "ms": 1500})
         else:
             content = {"result": item.as_dict(), "config": config.to_toml(), "ms": 2000}
             found.add("result", {**content, "task": config.task.card()})
@@ -283,6 +285,31 @@ def test_a_run_has_at_most_400_points_whatever_its_length() -> None:
     assert {("train/loss", 0), ("train/loss", 4999)} <= keys
     assert {("gradient_flow/init/h", 0), ("gradient_flow/init/h", 299)} <= keys
     assert run.files["gradient_flow.png"].startswith(b"\x89PNG")
+
+
+def test_a_run_has_the_audit_of_its_start() -> None:
+    one = record(**{"init.recurrent": "orthogonal", "init.bias": "forget"})
+    run = one.to_run()
+    values = {p.key: p.value for p in run.points if p.key.startswith("init/")}
+    assert {p.step for p in run.points if p.key.startswith("init/")} == {0}
+    assert values["init/spectral_radius"] == pytest.approx(1)
+    assert values["init/largest_singular_value"] == pytest.approx(1)
+    assert values["init/orthogonality_error"] < 1e-6
+    assert values["init/timescale_median"] == pytest.approx(1 + math.e)
+    assert "init/gradient_bound" not in values  # an LSTM has no such bound
+    written = json.loads(run.files["audit.json"])
+    assert list(written["matrices"]) == ["U_i", "U_f", "U_g", "U_o"]
+    plain = record(**{"model.cell": "elman"}).to_run()
+    keys = {p.key for p in plain.points}
+    assert "init/gradient_bound" in keys
+    assert not any(key.startswith("init/timescale") for key in keys)
+
+
+def test_a_record_spooled_without_an_audit_can_be_read() -> None:
+    older = json.loads(record().to_json())
+    del older["audit"]
+    run = TrialRecord.from_json(json.dumps(older)).to_run()
+    assert "audit.json" not in run.files
 
 
 def test_numbers_that_are_not_finite_are_not_written() -> None:

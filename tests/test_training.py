@@ -13,6 +13,7 @@ from study.tasks import TASKS
 from study.tasks.base import Task
 from study.training import (
     DIVERGED_SCORE,
+    Audit,
     Evaluation,
     Flow,
     Record,
@@ -85,7 +86,8 @@ def test_the_records_come_in_order(optimizer: str, clip: str) -> None:
     assert records[0].stage == "init"
     assert isinstance(records[-2], Flow)
     assert records[-2].stage == "final"
-    middle = records[1:-2]
+    assert isinstance(records[1], Audit)
+    middle = records[2:-2]
     assert all(isinstance(r, Evaluation) for r in middle)
     assert [r.step for r in evaluations(records)] == [0, 5, 10, 15, 20]
     done = result(records)
