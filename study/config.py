@@ -36,6 +36,7 @@ from study.initializers import (
 )
 from study.nonlinearities import NONLINEARITIES
 from study.registry import Choices, Registry, describe_problem
+from study.regularizers import REGULARIZERS, Regularizer
 from study.tasks import TASKS
 from study.tasks.base import Task
 
@@ -82,19 +83,23 @@ class InitConfig(_Section):
 class TrainConfig(_Section):
     """How the network is trained."""
 
-    optimizer: Literal["adam", "sgd"] = "adam"
+    optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
     lr: float = Field(default=0.005, gt=0, description="learning rate")
-    momentum: float = Field(default=0.0, ge=0, lt=1, description="of SGD; 0 for Adam")
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="of SGD and RMSProp; 0 for Adam")
+    alpha: float = Field(default=0.9, ge=0, lt=1, description="smoothing of RMSProp's squares")
     batch: int = Field(default=64, ge=1, description="sequences a mini-batch")
     steps: int = Field(default=1000, ge=1, description="budget, updates")
     engine: Literal["auto", "native", "reference"] = "auto"
     evaluate_every: int = Field(default=50, ge=1, description="updates between two validations")
 
     @model_validator(mode="after")
-    def _momentum_is_of_sgd(self) -> "TrainConfig":
-        if self.optimizer != "sgd" and self.momentum:
+    def _parameters_are_the_optimizers(self) -> "TrainConfig":
+        if self.optimizer == "adam" and self.momentum:
+            raise ValueError("momentum is a parameter of sgd and rmsprop, not of adam; set it to 0")
+        usual = type(self).model_fields["alpha"].default
+        if self.optimizer != "rmsprop" and self.alpha != usual:
             raise ValueError(
-                f"momentum is a parameter of sgd, not of {self.optimizer}; set it to 0"
+                f"alpha is a parameter of rmsprop, not of {self.optimizer}; leave it at {usual}"
             )
         return self
 
@@ -109,11 +114,17 @@ class TrialConfig(_Section):
     clip: Annotated[SerializeAsAny[Clipping], BeforeValidator(CLIPPING.build)] = CLIPPING.build(
         {"name": "norm", "threshold": 1.0}
     )
+    regularizer: Annotated[SerializeAsAny[Regularizer], BeforeValidator(REGULARIZERS.build)] = (
+        REGULARIZERS.build("none")
+    )
     train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
-    def _initializers_suit(self) -> "TrialConfig":
-        check_suits(CELLS[self.model.cell], self.init.recurrent, self.init.input, self.init.bias)
+    def _choices_suit_the_cell(self) -> "TrialConfig":
+        cell = CELLS[self.model.cell]
+        check_suits(cell, self.init.recurrent, self.init.input, self.init.bias)
+        if problem := self.regularizer.refusal(cell):
+            raise UserError(problem)
         return self
 
     @classmethod
@@ -154,6 +165,7 @@ GROUPS: dict[str, Choices[Any]] = {
     "init.input": INPUT_WEIGHTS,
     "init.bias": BIASES,
     "clip": CLIPPING,
+    "regularizer": REGULARIZERS,
 }
 
 

@@ -107,7 +107,12 @@ class Layer(nn.Module):
             )
         start = self.initial_state(x) if state is None else self._checked(state, x)
         parameters = {name: getattr(self, name) for name in self.cell.parameters}
-        return run(self.cell, self.phi, parameters, x, start, recorder, lengths, self.engine)
+        outputs, last = run(
+            self.cell, self.phi, parameters, x, start, recorder, lengths, self.engine
+        )
+        if recorder is not None:
+            recorder.see(x, start, outputs)
+        return outputs, last
 
     def parameter_count(self) -> int:
         """Trained numbers; a constrained matrix counts those that it has left."""

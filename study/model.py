@@ -33,8 +33,14 @@ class Model(nn.Module):
             for parameter in self.readout.parameters():
                 parameter.uniform_(-bound, bound, generator=generator)
 
-    def forward(self, batch: Batch, recorder: StateGradients | None = None) -> Tensor:
-        outputs, _ = self.layer(batch.inputs, recorder=recorder)  # (T,B,H)
+    def forward(
+        self,
+        batch: Batch,
+        recorder: StateGradients | None = None,
+        signal_limit: float | None = None,
+    ) -> Tensor:
+        limited = {} if signal_limit is None else {"limit": signal_limit}
+        outputs, _ = self.layer(batch.inputs, recorder=recorder, **limited)  # (T,B,H)
         if self.reads == "last":
             if batch.ends is None:
                 outputs = outputs[-1:]

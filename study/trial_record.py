@@ -10,8 +10,11 @@ from study.pictures import gradient_flow_picture
 from study.probes.gradient_flow import GradientFlow
 from study.tracking import Point, RunToWrite
 
-CURVE_POINTS = 45  # of each curve against updates: six curves of these …
-FLOW_POINTS = 24  # … and four of these against lag stay under 400 points a run
+# At most 400 points a run: 270 of curves against updates, 96 of curves against lag, and the summary.
+# A loss or a metric is drawn in more detail than what clipping did.
+CURVE_POINTS = 45
+TELEMETRY_POINTS = 135
+FLOW_POINTS = 96
 
 Role = Literal["trial", "confirmation", "single"]
 
@@ -79,6 +82,7 @@ class TrialRecord:
             "steps_to_solve": r["steps"] if r["outcome"] == "solved" else None,
             "best/step": r["best_step"],
             "clip_rate": r["clip_rate"],
+            "skipped_steps": r.get("skipped_steps"),  # none in what an earlier version spooled
             "parameters": r["parameters"],
             "wall_seconds": r["wall_seconds"],
             "seconds_per_step": r["seconds_per_step"],
@@ -128,12 +132,19 @@ class TrialRecord:
                 if math.isfinite(value):
                     point = Point(name, value, evaluation["step"], evaluation["ms"])
                     curves.setdefault(name, []).append(point)
-        points = [point for curve in curves.values() for point in thin(curve, CURVE_POINTS)]
-        for stage, flow in self.flows.items():
-            for state, norms in (flow["norms"] if flow else {}).items():
-                name = f"gradient_flow/{stage}/{state}"
-                lags = thin(range(len(norms)), FLOW_POINTS)
-                points += [Point(name, norms[lag], lag, self.end_ms) for lag in lags]
+        telemetry = [name for name in curves if name.startswith("train/") and name != "train/loss"]
+        points = []
+        for name, curve in curves.items():
+            most = TELEMETRY_POINTS // len(telemetry) if name in telemetry else CURVE_POINTS
+            points += thin(curve, most)
+        decays = {
+            f"gradient_flow/{stage}/{state}": norms
+            for stage, flow in self.flows.items()
+            for state, norms in (flow["norms"] if flow else {}).items()
+        }
+        for name, norms in decays.items():
+            lags = thin(range(len(norms)), FLOW_POINTS // len(decays))
+            points += [Point(name, norms[lag], lag, self.end_ms) for lag in lags]
         return points + [Point(k, v, 0, self.end_ms) for k, v in self.summary().items()]
 
 

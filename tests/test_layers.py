@@ -21,7 +21,7 @@ LAYERS = [
     ["nonlinearities", "cells", "initializers", "clipping", "tasks"],
     ["engines"],
     ["layer"],
-    ["stack", "bench"],
+    ["stack", "bench", "regularizers"],
     ["model"],
     ["probes"],
     ["config", "pictures"],

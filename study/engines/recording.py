@@ -1,5 +1,7 @@
 """What a backward pass through time leaves behind when asked."""
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 
@@ -8,11 +10,20 @@ class StateGradients:
 
     ``recorder = StateGradients(); outputs, _ = layer(x, recorder=recorder); loss(outputs).backward()``
     fills ``recorder["h"]``, a (T,B,H) tensor: the total derivative with respect to the value of the
-    state after step t, through everything computed from it later.
+    state after step t, through everything computed from it later. What the layer read and gave is
+    there too: ``inputs`` (T,B,I), ``start`` by state's name (B,H) and ``outputs`` (T,B,H).
     """
+
+    inputs: Tensor
+    start: Mapping[str, Tensor]
+    outputs: Tensor
 
     def __init__(self) -> None:
         self._gradients: dict[str, Tensor] = {}
+
+    def see(self, inputs: Tensor, start: Mapping[str, Tensor], outputs: Tensor) -> None:
+        self.inputs, self.outputs = inputs.detach(), outputs.detach()
+        self.start = {name: value.detach() for name, value in start.items()}
 
     def store(self, state: str, gradients: Tensor) -> None:
         self._gradients[state] = gradients
