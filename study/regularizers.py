@@ -84,29 +84,31 @@ class PascanuRegularizer(Regularizer):
         return omega
 
     def penalty(
-        self, gradients: Tensor, through: Tensor, past: Tensor, u: Tensor
+        self, gradients: Tensor, through: Tensor, past: Tensor | None, u: Tensor
     ) -> tuple[float, Tensor]:
         """Ω and ∂Ω/∂U (H,H), for ∂h_k+1/∂h_k = diag(``through``) U + diag(``past``).
 
-        ``gradients`` are ∂E/∂h_1 … ∂E/∂h_T (T,B,H), the slopes (T,B,H) or broadcast to it. With
-        "sum" the mean over sequences stays, as E is one.
+        ``gradients`` are ∂E/∂h_1 … ∂E/∂h_T (T,B,H), the slopes (T,B,H) or broadcast to it, ``past``
+        None for 0. With "sum" the mean over sequences stays, as E is one.
         """
-        sizes, direction = _polar(gradients)
-        counted = (sizes > 0) & (sizes >= sqrt(self.bound))  # (T,B,1)
-        delta = direction * through
-        carried = delta @ u + direction * past  # (T,B,H), ∂E/∂h_k over the norm of ∂E/∂h_k+1
-        squared = carried.square().sum(dim=-1, keepdim=True)
-        if self.ratio == "squared":
-            excess = squared - 1
-            outer = 4 * excess
-        else:
-            norm = squared.sqrt()
-            excess = norm - 1
-            outer = 2 * excess / torch.where(norm > 0, norm, 1)
+        sizes = _norms(gradients, self.bound)  # (T,B,1)
+        counted = (sizes > 0) & (sizes >= sqrt(self.bound))
+        delta = gradients * through
+        carried = delta @ u  # (T,B,H), ∂E/∂h_k as far as it comes from ∂E/∂h_k+1
+        if past is not None:
+            carried += gradients * past
+        safe = torch.where(counted, sizes, 1)
+        ratio = torch.where(counted, _norms(carried, self.bound) / safe, 1)
+        excess, outer = ratio**2 - 1, 4 * (ratio**2 - 1)
+        if self.ratio == "plain":
+            excess, outer = ratio - 1, 2 * (1 - 1 / torch.where(ratio > 0, ratio, 1))
         terms = int(counted.sum()) if self.over == "mean" else gradients.shape[1]
-        share = counted.to(gradients.dtype) / max(terms, 1)
-        gradient = (outer * share * delta).flatten(0, 1).T @ carried.flatten(0, 1)
-        return float((excess.square() * share).sum()), gradient
+        share = 1 / max(terms, 1)
+        # outer Σ delta carriedᵀ/size², each with a factor of 1/size, as the squares might overflow
+        delta *= (outer * share / safe).to(delta.dtype)
+        carried *= (counted / safe).to(carried.dtype)
+        gradient = delta.flatten(0, 1).T @ carried.flatten(0, 1)
+        return float(excess.square().sum()) * share, gradient
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Transition:
 
     def slopes(
         self, parameters: Mapping[str, Tensor], x: Tensor, before: Tensor, after: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         """``through`` and ``past`` for x (T,B,I), the states h_0 … h_T-1 and h_1 … h_T (T,B,H).
 
         ``parameters`` are the cell's `operands`, the prelude among them.
@@ -140,7 +142,7 @@ class Transition:
             if product.matrix == self.matrix and symbol.name in needed:
                 values[symbol.name] = before @ parameters[self.matrix].T
         through, past = (torch.as_tensor(f(values), dtype=x.dtype) for f in self.evaluate)
-        return through, past
+        return through, past if self.past != 0 else None
 
 
 def obstacle(cell: Cell) -> str | None:
@@ -174,12 +176,14 @@ def transition(cell: Cell, phi: Nonlinearity) -> Transition:
     return Transition(cell, matrix, through, past, order.inputs, (lower(through), lower(past)))
 
 
-def _polar(gradients: Tensor) -> tuple[Tensor, Tensor]:
-    """(T,B,H) -> norms (T,B,1) and unit vectors, 0 for 0.
+def _norms(vectors: Tensor, bound: float) -> Tensor:
+    """(T,B,H) -> (T,B,1), in float64.
 
-    Divided by the largest entry first, as the squares of float32 overflow from 1e19.
+    Computed in float32, which is much faster, unless squares overflow there (from 1e19), or those
+    that count are so small that they underflow.
     """
-    largest = gradients.abs().amax(dim=-1, keepdim=True)
-    scaled = gradients / torch.where(largest == 0, 1, largest)
-    norm = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
-    return largest * norm, scaled / torch.where(norm == 0, 1, norm)
+    if bound >= 1e-30:
+        norms = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+        if bool(norms.isfinite().all()):
+            return norms.double()
+    return torch.linalg.vector_norm(vectors, dim=-1, keepdim=True, dtype=torch.float64)

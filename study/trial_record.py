@@ -10,11 +10,10 @@ from study.pictures import gradient_flow_picture
 from study.probes.gradient_flow import GradientFlow
 from study.tracking import Point, RunToWrite
 
-# At most 400 points a run: 270 of curves against updates, 96 of curves against lag, and the summary.
-# A loss or a metric is drawn in more detail than what clipping did.
-CURVE_POINTS = 45
-TELEMETRY_POINTS = 135
-FLOW_POINTS = 96
+# At most 400 points a run, each kind of curve sharing what it has; the rest is for single numbers.
+LOSS_POINTS = 135  # losses and metrics, against updates
+TELEMETRY_POINTS = 135  # what became of the gradient, against updates
+FLOW_POINTS = 96  # gradient norms against lag
 
 Role = Literal["trial", "confirmation", "single"]
 
@@ -132,20 +131,23 @@ class TrialRecord:
                 if math.isfinite(value):
                     point = Point(name, value, evaluation["step"], evaluation["ms"])
                     curves.setdefault(name, []).append(point)
-        telemetry = [name for name in curves if name.startswith("train/") and name != "train/loss"]
-        points = []
-        for name, curve in curves.items():
-            most = TELEMETRY_POINTS // len(telemetry) if name in telemetry else CURVE_POINTS
-            points += thin(curve, most)
-        decays = {
-            f"gradient_flow/{stage}/{state}": norms
-            for stage, flow in self.flows.items()
-            for state, norms in (flow["norms"] if flow else {}).items()
+        telemetry = {
+            k: c for k, c in curves.items() if k.startswith("train/") and k != "train/loss"
         }
-        for name, norms in decays.items():
-            lags = thin(range(len(norms)), FLOW_POINTS // len(decays))
-            points += [Point(name, norms[lag], lag, self.end_ms) for lag in lags]
+        losses = {k: c for k, c in curves.items() if k not in telemetry}
+        flows: dict[str, list[Point]] = {}
+        for stage, flow in self.flows.items():
+            for state, norms in (flow["norms"] if flow else {}).items():
+                name = f"gradient_flow/{stage}/{state}"
+                flows[name] = [Point(name, n, lag, self.end_ms) for lag, n in enumerate(norms)]
+        points = _share(losses, LOSS_POINTS)
+        points += _share(telemetry, TELEMETRY_POINTS) + _share(flows, FLOW_POINTS)
         return points + [Point(k, v, 0, self.end_ms) for k, v in self.summary().items()]
+
+
+def _share(curves: Mapping[str, list[Point]], most: int) -> list[Point]:
+    """All curves, thinned alike to that many points together."""
+    return [p for curve in curves.values() for p in thin(curve, most // len(curves))]
 
 
 def thin(points: Sequence[Any], most: int) -> list[Any]:
