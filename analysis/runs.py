@@ -213,6 +213,7 @@ def _run_row(
         "log_slope_init": slopes["init"],
         "log_slope_final": slopes["final"],
         "clip_rate": metric("clip_rate"),
+        "skipped_steps": metric("skipped_steps"),
         "parameters": metric("parameters"),
         "wall_seconds": metric("wall_seconds"),
         "seconds_per_step": metric("seconds_per_step"),
@@ -265,7 +266,8 @@ def _of_chosen(
 
 
 def _curves(store: Reader, rows: list[dict[str, Any]], tasks: Mapping[str, Task]) -> pd.DataFrame:
-    keys = ["train/loss", "validation/loss", "train/grad_norm", "train/clipped_share"]
+    telemetry = ("grad_norm", "grad_norm_after", "clipped_share", "grad_cosine", "omega")
+    keys = ["train/loss", "validation/loss", *(f"train/{name}" for name in telemetry)]
     keys += sorted({f"validation/{task.metric}" for task in tasks.values() if task.metric})
     points = _points(store, rows, keys)
     return frame(

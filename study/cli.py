@@ -175,7 +175,10 @@ def ui(
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="cells, nonlinearities, initializers, clipping, tasks or spaces.")
+        str,
+        typer.Argument(
+            help="cells, nonlinearities, initializers, clipping, regularizers, tasks or spaces."
+        ),
     ],
 ) -> int:
     """List what there is of a kind."""

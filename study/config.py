@@ -25,6 +25,7 @@ from pydantic import (
 
 from study.cells import CELLS
 from study.clipping import CLIPPING, Clipping
+from study.credit import CREDIT, Credit
 from study.errors import UserError, unknown
 from study.initializers import (
     BIASES,
@@ -38,6 +39,7 @@ from study.initializers import (
 )
 from study.nonlinearities import NONLINEARITIES
 from study.registry import Choices, Registry, describe_problem
+from study.regularizers import REGULARIZERS, Regularizer
 from study.tasks import TASKS
 from study.tasks.base import Task
 
@@ -87,19 +89,26 @@ class InitConfig(_Section):
 class TrainConfig(_Section):
     """How the network is trained."""
 
-    optimizer: Literal["adam", "sgd"] = "adam"
+    optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
     lr: float = Field(default=0.005, gt=0, description="learning rate")
-    momentum: float = Field(default=0.0, ge=0, lt=1, description="of SGD; 0 for Adam")
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="of SGD and RMSProp; 0 for Adam")
+    alpha: float = Field(default=0.9, ge=0, lt=1, description="smoothing of RMSProp's squares")
     batch: int = Field(default=64, ge=1, description="sequences a mini-batch")
+    input_noise: float = Field(
+        default=0.0, ge=0, description="standard deviation of noise added to training inputs"
+    )
     steps: int = Field(default=1000, ge=1, description="budget, updates")
     engine: Literal["auto", "native", "reference"] = "auto"
     evaluate_every: int = Field(default=50, ge=1, description="updates between two validations")
 
     @model_validator(mode="after")
-    def _momentum_is_of_sgd(self) -> "TrainConfig":
-        if self.optimizer != "sgd" and self.momentum:
+    def _parameters_are_the_optimizers(self) -> "TrainConfig":
+        if self.optimizer == "adam" and self.momentum:
+            raise ValueError("momentum is a parameter of sgd and rmsprop, not of adam; set it to 0")
+        usual = type(self).model_fields["alpha"].default
+        if self.optimizer != "rmsprop" and self.alpha != usual:
             raise ValueError(
-                f"momentum is a parameter of sgd, not of {self.optimizer}; set it to 0"
+                f"alpha is a parameter of rmsprop, not of {self.optimizer}; leave it at {usual}"
             )
         return self
 
@@ -114,12 +123,30 @@ class TrialConfig(_Section):
     clip: Annotated[SerializeAsAny[Clipping], BeforeValidator(CLIPPING.build)] = CLIPPING.build(
         {"name": "norm", "threshold": 1.0}
     )
+    regularizer: Annotated[SerializeAsAny[Regularizer], BeforeValidator(REGULARIZERS.build)] = (
+        REGULARIZERS.build("none")
+    )
+    credit: Annotated[SerializeAsAny[Credit], BeforeValidator(CREDIT.build)] = CREDIT.build("full")
     train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
-    def _initializers_suit(self) -> "TrialConfig":
-        init = self.init
-        check_suits(CELLS[self.model.cell], init.recurrent, init.input, init.bias, init.vector)
+    def _choices_suit_the_cell(self) -> "TrialConfig":
+        cell, init = CELLS[self.model.cell], self.init
+        check_suits(cell, init.recurrent, init.input, init.bias, init.vector)
+        if problem := self.regularizer.refusal(cell):
+            raise UserError(problem)
+        self.credit.check(cell, self.task.input_size, self.model.hidden, self.train.batch)
+        if not self.credit.goes_back:
+            limited = self.clip.signal_limit is not None
+            for what, needs in (
+                (self.regularizer, self.regularizer.needs_recorder),
+                (self.clip, limited),
+            ):
+                if needs:
+                    raise UserError(
+                        f"{what.name!r} acts on the gradient on its way back through time, which "
+                        f"credit {self.credit.name!r} has not; take another credit assignment"
+                    )
         return self
 
     @classmethod
@@ -161,6 +188,8 @@ GROUPS: dict[str, Choices[Any]] = {
     "init.bias": BIASES,
     "init.vector": VECTORS,
     "clip": CLIPPING,
+    "credit": CREDIT,
+    "regularizer": REGULARIZERS,
 }
 
 

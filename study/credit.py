@@ -5,7 +5,7 @@ The outputs are the same with every rule; what differs is the gradient, or how i
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -22,7 +22,12 @@ MOST_INFLUENCES = 50_000_000  # 200 MB in float32, three times over while a step
 
 
 class Credit(Choice):
-    """Runs a cell over a sequence in such a way that ``backward`` gives the rule's gradient."""
+    """Runs a cell over a sequence in such a way that ``backward`` gives the rule's gradient.
+
+    ``goes_back`` says whether a gradient passes from step to step that can be recorded or limited.
+    """
+
+    goes_back: ClassVar[bool] = True
 
     def run(
         self,
@@ -125,6 +130,7 @@ class RealTime(Credit):
     """
 
     name: Literal["rtrl"] = "rtrl"
+    goes_back: ClassVar[bool] = False
 
     def run(
         self,

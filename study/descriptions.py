@@ -17,6 +17,7 @@ from study.errors import UserError
 from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
 from study.nonlinearities import NONLINEARITIES
 from study.registry import Choices
+from study.regularizers import REGULARIZERS
 from study.space_file import available, find, load
 from study.spaces import Searched, Space, planned_trials
 from study.tasks import TASKS
@@ -70,6 +71,10 @@ def _clipping() -> RenderableType:
     return _choices("clipping", CLIPPING, "clip")
 
 
+def _regularizers() -> RenderableType:
+    return _choices("regularizer", REGULARIZERS, "regularizer")
+
+
 def _tasks() -> RenderableType:
     return _choices("task", TASKS, "task")
 
@@ -96,6 +101,7 @@ LISTS: dict[str, Callable[[], RenderableType]] = {
     "nonlinearities": _nonlinearities,
     "initializers": _initializers,
     "clipping": _clipping,
+    "regularizers": _regularizers,
     "tasks": _tasks,
     "spaces": _spaces,
 }

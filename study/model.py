@@ -1,7 +1,7 @@
 """The network that a trial trains: one recurrent layer and a linear readout."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -33,8 +33,14 @@ class Model(nn.Module):
             for parameter in self.readout.parameters():
                 parameter.uniform_(-bound, bound, generator=generator)
 
-    def forward(self, batch: Batch, recorder: StateGradients | None = None) -> Tensor:
-        outputs, _ = self.layer(batch.inputs, recorder=recorder)  # (T,B,H)
+    def forward(
+        self,
+        batch: Batch,
+        recorder: StateGradients | None = None,
+        **credit: Any,
+    ) -> Tensor:
+        """``credit``: the arguments of `Layer.forward` that say how the gradient is computed."""
+        outputs, _ = self.layer(batch.inputs, recorder=recorder, **credit)  # (T,B,H)
         if self.reads == "last":
             if batch.ends is None:
                 outputs = outputs[-1:]

@@ -5,8 +5,15 @@ from typing import Literal
 
 from torch import Generator
 
-Purpose = Literal["training", "validation", "test", "initialization"]
-_PURPOSES: tuple[Purpose, ...] = ("training", "validation", "test", "initialization")
+Purpose = Literal["training", "validation", "test", "initialization", "credit", "input noise"]
+_PURPOSES: tuple[Purpose, ...] = (
+    "training",
+    "validation",
+    "test",
+    "initialization",
+    "credit",
+    "input noise",
+)
 
 
 def derive(seed: int, *path: object) -> int:

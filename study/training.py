@@ -4,14 +4,16 @@ import math
 import time
 from collections.abc import Generator, Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from study.clipping import Clipped
+from study.clipping.telemetry import curves
 from study.config import TrainConfig, TrialConfig
+from study.engines.recording import Limit, StateGradients
 from study.layer import Layer
 from study.model import Model
 from study.probes.audit import Audit, audit
@@ -49,9 +51,11 @@ class Result:
 
     "solved" when the task's criterion was met on the validation set, "budget" when the updates ran
     out, "pruned" when the caller stopped it, "diverged" when a loss or gradient was not finite or
-    the training loss exceeded 10,000 times chance. ``score`` is what a search minimizes: see
-    `score`. ``test`` is empty unless asked for. ``seconds_per_step`` is processor time, which what
-    else runs on the machine distorts least; ``wall_seconds`` counts everything, evaluations too.
+    the training loss exceeded 10,000 times chance, in a step that the clipping rule did not skip.
+    ``clip_rate`` is the share of ``steps`` in which the rule changed the gradient. ``score`` is what
+    a search minimizes: see `score`. ``test`` is empty unless asked for. ``seconds_per_step`` is
+    processor time, which what else runs on the machine distorts least; ``wall_seconds`` counts
+    everything, evaluations too.
     """
 
     outcome: Outcome
@@ -62,6 +66,7 @@ class Result:
     final: dict[str, float]
     parameters: int
     clip_rate: float
+    skipped_steps: int
     wall_seconds: float
     seconds_per_step: float
     test: dict[str, float] = field(default_factory=dict)
@@ -73,6 +78,15 @@ class Result:
 Record = Evaluation | Flow | Audit | Result
 
 DIVERGED_SCORE = 10.0
+
+
+@dataclass(frozen=True)
+class Update:
+    """One step: the training loss before it, what clipping did, and Ω where there is a regularizer."""
+
+    loss: float
+    clip: Clipped
+    omega: float | None
 
 
 def score(outcome: Outcome, steps: int, budget: int, best_loss: float, chance_loss: float) -> float:
@@ -107,7 +121,7 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
     outcome: Outcome | None = "solved" if task.solved(scores) else None
     if not math.isfinite(scores["loss"]):
         outcome = "diverged"  # before the first update; as the first "best", NaN would stay
-    step, clipped, training_seconds = 0, 0, 0.0
+    step, clipped, skipped, training_seconds = 0, 0, 0, 0.0
     stop = yield Evaluation(0, _named("validation", scores))
     loop = _updates(model, config)
     while outcome is None:
@@ -118,27 +132,21 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
             outcome = "budget"
             break
         started = time.process_time()
-        losses: list[float] = []
-        evidence: list[Clipped] = []
+        window: list[Update] = []
         exploded = False
         for _ in range(min(settings.evaluate_every, settings.steps - step)):
-            loss, clip = next(loop)
+            window.append(next(loop))
             step += 1
-            losses.append(loss)
-            evidence.append(clip)
-            if _diverged(loss, clip, task):
+            if _diverged(window[-1], task):
                 exploded = True
                 break
         training_seconds += time.process_time() - started
-        clipped += sum(clip.acted for clip in evidence)
+        clipped += sum(update.clip.acted for update in window)
+        skipped += sum(update.clip.skipped for update in window)
         if not exploded:
             scores = evaluate(model, task, validation)
             exploded = not math.isfinite(scores["loss"])
-        values = {
-            "train/loss": sum(losses) / len(losses),
-            "train/grad_norm": sum(clip.norm_before for clip in evidence) / len(evidence),
-            "train/clipped_share": sum(clip.acted for clip in evidence) / len(evidence),
-        }
+        values = _training_curves(window)
         if exploded:
             outcome = "diverged"
             yield Evaluation(step, values)
@@ -165,6 +173,7 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
         final=scores,
         parameters=model.parameter_count(),
         clip_rate=clipped / max(step, 1),
+        skipped_steps=skipped,
         wall_seconds=time.perf_counter() - began,
         seconds_per_step=training_seconds / max(step, 1),
         test=tested,
@@ -200,28 +209,66 @@ def evaluate(model: Model, task: Task, batch: Batch) -> dict[str, float]:
     return {name: total / len(batch) for name, total in totals.items()}
 
 
-def _updates(model: Model, config: TrialConfig) -> Iterator[tuple[float, Clipped]]:
-    """One optimizer step each: the loss before it, and what clipping did."""
+def _updates(model: Model, config: TrialConfig) -> Iterator[Update]:
     parameters = list(model.parameters())
     optimizer = _optimizer(parameters, config.train)
+    clip = config.clip.start()
+    draws, noise = generator("credit", config.seed), generator("input noise", config.seed)
     for batch in config.task.training(config.seed, config.train.batch):
         optimizer.zero_grad(set_to_none=True)
-        loss = config.task.loss(model(batch), batch.targets)
+        recorder = StateGradients() if config.regularizer.needs_recorder else None
+        bound = config.clip.signal_limit
+        limit = None if bound is None else Limit(bound)
+        batch = _with_noise(batch, config.train.input_noise, noise)
+        predictions = model(batch, recorder, credit=config.credit, generator=draws, limit=limit)
+        loss = config.task.loss(predictions, batch.targets)
         loss.backward()
-        clip = config.clip([p.grad for p in parameters if p.grad is not None])
-        optimizer.step()
-        yield loss.item(), clip
+        omega = (
+            config.regularizer.add(model.layer, batch.inputs, recorder)
+            if recorder is not None
+            else None
+        )
+        reached = [p for p in parameters if p.grad is not None]
+        clipped = clip([p.grad for p in reached if p.grad is not None], reached)
+        if limit is not None:
+            clipped = replace(clipped, acted=limit.share > 0)
+        if not clipped.skipped:
+            optimizer.step()
+        yield Update(loss.item(), clipped, omega)
+
+
+def _with_noise(batch: Batch, std: float, noise: torch.Generator) -> Batch:
+    if std == 0:
+        return batch
+    drawn = torch.randn(batch.inputs.shape, generator=noise, dtype=batch.inputs.dtype)
+    return replace(batch, inputs=batch.inputs + std * drawn)
 
 
 def _optimizer(parameters: list[nn.Parameter], settings: TrainConfig) -> torch.optim.Optimizer:
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum)
-    return torch.optim.Adam(parameters, lr=settings.lr)
+    lr, momentum = settings.lr, settings.momentum
+    match settings.optimizer:
+        case "sgd":
+            return torch.optim.SGD(parameters, lr=lr, momentum=momentum)
+        case "rmsprop":
+            return torch.optim.RMSprop(parameters, lr=lr, alpha=settings.alpha, momentum=momentum)
+        case "adam":
+            return torch.optim.Adam(parameters, lr=lr)
 
 
-def _diverged(loss: float, clip: Clipped, task: Task) -> bool:
-    finite = math.isfinite(loss) and math.isfinite(clip.norm_before)
-    return not finite or loss > EXPLODED * task.chance_loss
+def _diverged(update: Update, task: Task) -> bool:
+    if update.clip.skipped:
+        return False
+    finite = math.isfinite(update.loss) and math.isfinite(update.clip.norm_before)
+    return not finite or update.loss > EXPLODED * task.chance_loss
+
+
+def _training_curves(window: list[Update]) -> dict[str, float]:
+    """Means over the steps that were made; no numbers when all were skipped."""
+    made = [update for update in window if not update.clip.skipped]
+    omegas = [update.omega for update in made if update.omega is not None]
+    means = {"train/loss": [update.loss for update in made], "train/omega": omegas}
+    values = {name: sum(each) / len(each) for name, each in means.items() if each}
+    return values | curves([update.clip for update in window])
 
 
 def _named(split: str, scores: dict[str, float]) -> dict[str, float]:

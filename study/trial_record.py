@@ -11,8 +11,10 @@ from study.probes.audit import Audit
 from study.probes.gradient_flow import GradientFlow
 from study.tracking import Point, RunToWrite
 
-CURVE_POINTS = 45  # of each curve against updates: six curves of these …
-FLOW_POINTS = 24  # … and four of these against lag stay under 400 points a run
+# At most 400 points a run, each kind of curve sharing what it has; the rest is for single numbers.
+LOSS_POINTS = 135  # losses and metrics, against updates
+TELEMETRY_POINTS = 135  # what became of the gradient, against updates
+FLOW_POINTS = 96  # gradient norms against lag
 
 Role = Literal["trial", "confirmation", "single"]
 
@@ -83,6 +85,7 @@ class TrialRecord:
             "steps_to_solve": r["steps"] if r["outcome"] == "solved" else None,
             "best/step": r["best_step"],
             "clip_rate": r["clip_rate"],
+            "skipped_steps": r.get("skipped_steps"),  # none in what an earlier version spooled
             "parameters": r["parameters"],
             "wall_seconds": r["wall_seconds"],
             "seconds_per_step": r["seconds_per_step"],
@@ -136,13 +139,23 @@ class TrialRecord:
                 if math.isfinite(value):
                     point = Point(name, value, evaluation["step"], evaluation["ms"])
                     curves.setdefault(name, []).append(point)
-        points = [point for curve in curves.values() for point in thin(curve, CURVE_POINTS)]
+        telemetry = {
+            k: c for k, c in curves.items() if k.startswith("train/") and k != "train/loss"
+        }
+        losses = {k: c for k, c in curves.items() if k not in telemetry}
+        flows: dict[str, list[Point]] = {}
         for stage, flow in self.flows.items():
             for state, norms in (flow["norms"] if flow else {}).items():
                 name = f"gradient_flow/{stage}/{state}"
-                lags = thin(range(len(norms)), FLOW_POINTS)
-                points += [Point(name, norms[lag], lag, self.end_ms) for lag in lags]
+                flows[name] = [Point(name, n, lag, self.end_ms) for lag, n in enumerate(norms)]
+        points = _share(losses, LOSS_POINTS)
+        points += _share(telemetry, TELEMETRY_POINTS) + _share(flows, FLOW_POINTS)
         return points + [Point(k, v, 0, self.end_ms) for k, v in self.summary().items()]
+
+
+def _share(curves: Mapping[str, list[Point]], most: int) -> list[Point]:
+    """All curves, thinned alike to that many points together."""
+    return [p for curve in curves.values() for p in thin(curve, most // len(curves))]
 
 
 def thin(points: Sequence[Any], most: int) -> list[Any]:

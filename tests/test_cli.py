@@ -17,6 +17,7 @@ from study.cells import CELLS
 from study.clipping import CLIPPING
 from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
 from study.nonlinearities import NONLINEARITIES
+from study.regularizers import REGULARIZERS
 from study.space_file import available
 from study.tasks import TASKS
 from study.tracking import Store
@@ -120,6 +121,7 @@ KNOWN = {
     "nonlinearities": [*NONLINEARITIES],
     "initializers": [*RECURRENT, *INPUT_WEIGHTS, *BIASES, *VECTORS],
     "clipping": [*CLIPPING],
+    "regularizers": [*REGULARIZERS],
     "tasks": [*TASKS],
     "spaces": [*available()],
 }

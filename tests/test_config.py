@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +31,8 @@ def value_of(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
     for bound in metadata:
         low = getattr(bound, "ge", getattr(bound, "gt", low))
         high = getattr(bound, "le", getattr(bound, "lt", high))
+    if get_origin(annotation) is Literal:
+        return st.sampled_from(get_args(annotation))
     if annotation is bool:
         return st.booleans()
     if annotation is int:
@@ -55,8 +57,10 @@ def configurations(draw: st.DrawFn) -> TrialConfig:
     flat["model.cell"] = draw(st.sampled_from(list(CELLS)))
     flat["model.phi"] = draw(st.sampled_from(list(NONLINEARITIES)))
     flat["model.hidden"] = draw(st.integers(1, 8192))
-    flat["train.optimizer"] = draw(st.sampled_from(["adam", "sgd"]))
-    if flat["train.optimizer"] == "sgd":
+    flat["train.optimizer"] = draw(st.sampled_from(["adam", "sgd", "rmsprop"]))
+    if flat["train.optimizer"] == "rmsprop":
+        flat["train.alpha"] = draw(st.floats(0, 1, exclude_max=True))
+    if flat["train.optimizer"] != "adam":
         flat["train.momentum"] = draw(st.floats(0, 1, exclude_max=True))
     flat["train.lr"] = draw(st.floats(0, 1e3, exclude_min=True))
     for name in ("batch", "steps", "evaluate_every"):
@@ -66,7 +70,8 @@ def configurations(draw: st.DrawFn) -> TrialConfig:
     except UserError as error:
         if "does not suit" not in str(error) and "must be below" not in str(error):
             raise
-        return TrialConfig.from_flat({k: v for k, v in flat.items() if not k.startswith("init.")})
+        kept = {k: v for k, v in flat.items() if not k.startswith(("init.", "regularizer"))}
+        return TrialConfig.from_flat(kept)
 
 
 @settings(deadline=None)
@@ -84,7 +89,9 @@ def test_flat_nested_and_toml_are_one_configuration(c: TrialConfig) -> None:
 def test_complete_has_every_name_and_the_same_values(c: TrialConfig) -> None:
     complete = c.complete()
     assert list(complete) == known_names()
-    given_values = {k: v for k, v in complete.items() if v != "none" or k == "clip.name"}
+    given_values = {
+        k: v for k, v in complete.items() if v != "none" or k in ("clip.name", "regularizer.name")
+    }
     assert TrialConfig.from_flat(given_values) == c
     for name, value in c.flat().items():
         assert complete[name] == value
@@ -158,8 +165,12 @@ def test_two_choices_of_a_group_agree_on_a_shared_parameters_type() -> None:
         ({"train.steps": 0}, "train.steps"),
         ({"train.batch": -4}, "train.batch"),
         ({"train.momentum": 1.0, "train.optimizer": "sgd"}, "momentum"),
-        ({"train.momentum": 0.5}, "momentum is a parameter of sgd"),
-        ({"train.optimizer": "adamw"}, "'adam' or 'sgd'"),
+        ({"train.momentum": 0.5}, "momentum is a parameter of sgd and rmsprop, not of adam"),
+        ({"train.alpha": 0.5, "train.optimizer": "sgd"}, "alpha is a parameter of rmsprop"),
+        ({"train.alpha": 1.0, "train.optimizer": "rmsprop"}, "alpha"),
+        ({"regularizer": "pascanu", "model.cell": "lstm"}, "needs one state, this has h c"),
+        ({"regularizer": "pascanu", "model.cell": "gru"}, "needs one recurrent matrix"),
+        ({"train.optimizer": "adamw"}, "'adam', 'sgd' or 'rmsprop'"),
         ({"model.hidden": 0}, "model.hidden"),
         ({"model.hidden": 10**9}, "model.hidden"),
         ({"seed": -1}, "seed"),

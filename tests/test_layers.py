@@ -22,7 +22,7 @@ LAYERS = [
     ["engines"],
     ["credit"],
     ["layer"],
-    ["stack", "bench"],
+    ["stack", "bench", "regularizers"],
     ["model"],
     ["probes"],
     ["config", "pictures"],

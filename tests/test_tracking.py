@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from study.arm_progress import ArmProgress, Ended
+from study.cells import CELLS
 from study.config import TrialConfig
 from study.errors import UserError
 from study.spool import Spool
@@ -261,8 +262,10 @@ def test_a_record_survives_the_spool(tmp_path: Path) -> None:
     assert list(spool) == []
 
 
-def test_a_run_has_at_most_400_points_whatever_its_length() -> None:
-    one = record(**{"task.length": 300, "train.steps": 1})
+@pytest.mark.parametrize("cell", ["lstm", max(CELLS, key=lambda name: len(CELLS[name].variables))])
+def test_a_run_has_at_most_400_points_whatever_its_length(cell: str) -> None:
+    one = record(**{"task.length": 300, "train.steps": 1, "model.cell": cell})
+    summary = len(one.summary())
     one.evaluations = [
         {
             "step": i,
@@ -270,7 +273,11 @@ def test_a_run_has_at_most_400_points_whatever_its_length() -> None:
             "values": {
                 "train/loss": 1.0,
                 "train/grad_norm": 1.0,
+                "train/grad_norm_after": 1.0,
                 "train/clipped_share": 0.5,
+                "train/grad_cosine": 0.9,
+                "train/limited_share": 0.1,
+                "train/omega": 2.0,
                 "validation/loss": 1.0,
                 "validation/accuracy": 0.5,
                 "validation/correct": 0.5,
@@ -280,9 +287,11 @@ def test_a_run_has_at_most_400_points_whatever_its_length() -> None:
     ]
     run = one.to_run("parent")
     assert len(run.points) <= 400
+    assert len(run.points) > 300 + summary, "the room is used"
     keys = {(p.key, p.step) for p in run.points}
     assert len(keys) == len(run.points)
-    assert {("train/loss", 0), ("train/loss", 4999)} <= keys
+    for name in one.evaluations[0]["values"]:
+        assert {(name, 0), (name, 4999)} <= keys
     assert {("gradient_flow/init/h", 0), ("gradient_flow/init/h", 299)} <= keys
     assert run.files["gradient_flow.png"].startswith(b"\x89PNG")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from study.clipping import CLIPPING
 from study.config import TrialConfig
 from study.seeding import generator
 from study.tasks import TASKS
@@ -79,7 +80,7 @@ def test_the_same_configuration_gives_the_same_records(task: str) -> None:
 
 
 @pytest.mark.parametrize("clip", ["none", "norm", "value"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
 def test_the_records_come_in_order(optimizer: str, clip: str) -> None:
     records = run(config(train__optimizer=optimizer, clip=clip))
     assert isinstance(records[0], Flow)
@@ -283,6 +284,108 @@ def test_sgd_against_a_loop_by_hand(momentum: float) -> None:
     ]
     for one, other in zip(found, expected, strict=True):
         assert one == pytest.approx(other, rel=1e-5)  # float32
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("alpha", [0.9, 0.5])
+def test_rmsprop_against_a_loop_by_hand(alpha: float, momentum: float) -> None:
+    # Tieleman & Hinton (2012): g over the root of a running mean of g²; torch adds 1e-8 to the root.
+    c = config(
+        train__optimizer="rmsprop",
+        train__alpha=alpha,
+        train__momentum=momentum,
+        train__lr=0.01,
+        train__steps=4,
+        train__evaluate_every=1,
+        clip="none",
+    )
+    model = build_model(c)
+    parameters = list(model.parameters())
+    squares = [torch.zeros_like(p) for p in parameters]
+    velocity = [torch.zeros_like(p) for p in parameters]
+    stream = c.task.training(c.seed, 8)
+    expected = []
+    for _ in range(4):
+        batch = next(stream)
+        loss = c.task.loss(model(batch), batch.targets)
+        gradients = torch.autograd.grad(loss, parameters)
+        with torch.no_grad():
+            for p, s, v, g in zip(parameters, squares, velocity, gradients, strict=True):
+                s.mul_(alpha).add_((1 - alpha) * g * g)
+                v.mul_(momentum).add_(g / (s.sqrt() + 1e-8))
+                p.sub_(0.01 * v)
+        expected.append((loss.item(), evaluate(model, c.task, c.task.validation())["loss"]))
+    found = [(e.values["train/loss"], e.values["validation/loss"]) for e in evaluations(run(c))[1:]]
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, rel=1e-4)  # float32, divided by small roots
+
+
+@pytest.mark.parametrize("clip", [*CLIPPING])
+def test_telemetry_of_every_rule_is_finite_and_within_its_bounds(clip: str) -> None:
+    records = run(config(clip=clip, train__evaluate_every=4))
+    windows = [e.values for e in evaluations(records)[1:]]
+    assert len(windows) == 5
+    for values in windows:
+        assert 0 < values["train/grad_norm_after"] <= values["train/grad_norm"] < math.inf
+        assert 0 <= values["train/clipped_share"] <= 1
+        assert 0 < values["train/grad_cosine"] <= 1
+        if clip in ("none", "norm", "percentile", "signal", "skip"):
+            assert values["train/grad_cosine"] == 1
+        if values["train/clipped_share"] == 0 and clip != "signal":
+            assert values["train/grad_norm_after"] == values["train/grad_norm"]
+    shares = [values["train/clipped_share"] for values in windows]
+    assert result(records).clip_rate == pytest.approx(sum(shares) / 5)
+    assert result(records).skipped_steps == 0
+
+
+def test_a_strict_rule_shrinks_and_turns_the_gradient() -> None:
+    records = run(config(clip="adaptive", clip__ratio=0.001))
+    for values in (e.values for e in evaluations(records)[1:]):
+        assert values["train/clipped_share"] == 1
+        assert values["train/grad_norm_after"] < 0.5 * values["train/grad_norm"]
+        assert values["train/grad_cosine"] < 0.99
+
+
+def spoiled(monkeypatch: pytest.MonkeyPatch, c: TrialConfig, steps: set[int]) -> None:
+    """The loss of these training steps, counted from 1, is infinite, and so are its gradients."""
+    real = type(c.task).loss
+    calls = []
+
+    def loss(self: Task, predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        value = real(self, predictions, targets)
+        if predictions.requires_grad and predictions.dtype == torch.float32:  # not the probe
+            calls.append(1)
+            if len(calls) in steps:
+                return value * math.inf
+        return value
+
+    monkeypatch.setattr(type(c.task), "loss", loss)
+
+
+def test_skipped_steps_are_counted_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    c = config(clip="skip", clip__patience=3, train__steps=12, train__evaluate_every=3)
+    clean = run(c)
+    spoiled(monkeypatch, c, {2, 7, 8, 9})
+    records = run(c)
+    done = result(records)
+    assert (done.outcome, done.steps, done.skipped_steps, done.clip_rate) == ("budget", 12, 4, 0)
+    windows = {e.step: e.values for e in evaluations(records)}
+    assert math.isfinite(windows[3]["train/loss"])
+    assert not any(name.startswith("train/") for name in windows[9]), "all three were skipped"
+    assert windows[9]["validation/loss"] == windows[6]["validation/loss"]
+    assert windows[12]["validation/loss"] != windows[9]["validation/loss"]
+    assert result(clean).skipped_steps == 0
+    assert result(clean).final != done.final
+
+
+@pytest.mark.parametrize(("clip", "steps", "skipped"), [("skip", 7 + 11, 10), ("norm", 8, 0)])
+def test_a_trial_that_can_only_skip_has_diverged(
+    monkeypatch: pytest.MonkeyPatch, clip: str, steps: int, skipped: int
+) -> None:
+    c = config(clip=clip)
+    spoiled(monkeypatch, c, set(range(8, 100)))
+    done = result(run(c))
+    assert (done.outcome, done.steps, done.skipped_steps) == ("diverged", steps, skipped)
 
 
 def test_clip_rate_is_the_share_of_updates_that_were_clipped() -> None:
