@@ -170,7 +170,7 @@ def test_slopes_and_u_make_the_steps_jacobian(cell: Cell, phi: str) -> None:
     past = torch.zeros(T, B, H) if past is None else past.expand(T, B, H)
     for t in range(T):
         state = {"h": before[t]}
-        jacobian = step_jacobian(cell, layer.phi, given, x[t], state, "reference")["h", "h"]
+        jacobian = step_jacobian(cell, layer.phi, given, x[t], state)["h", "h"]
         expected = through[t][..., None] * parameters[step.matrix] + torch.diag_embed(past[t])
         torch.testing.assert_close(jacobian, expected, rtol=1e-9, atol=1e-12)
 
@@ -185,8 +185,7 @@ def test_a_constrained_matrix_passes_the_gradient_on_to_its_free_numbers() -> No
     step = transition(layer.cell, layer.phi)
     with torch.no_grad():
         given = operands(layer.cell, {name: getattr(layer, name) for name in layer.cell.parameters})
-        past = torch.cat([torch.zeros(1, B, H), recorder.outputs[:-1]])
-        slopes = step.slopes(given, x, past, recorder.outputs)
+        slopes = step.slopes(given, x, recorder.before("h"), recorder.values("h"))
 
         def omega(change: Tensor) -> float:
             free.add_(change)
