@@ -18,7 +18,7 @@ from study.errors import UserError
 from study.nonlinearities import Nonlinearity
 from study.registry import Choice, Choices
 
-MOST_INFLUENCES = 50_000_000  # 200 MB in float32, three times over while a step is computed
+MOST_INFLUENCES = 50_000_000  # 200 MB in float32, a few times over while a step is computed
 
 
 class Credit(Choice):
