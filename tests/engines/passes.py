@@ -43,8 +43,8 @@ LANGUAGE = {
             a = phi(W_a x + U_a h + U_s s + b_a)
             q = exp(-relu(W_q x + U_q a + b_q))
             s' = q*s + (1 - q)*a
-            k = sigmoid(U_k (q*s'*b_p) + U_l s' + p_k*q + b_p)
-            h' = k*log(1 + exp(s')) + a*step(q - 0.5) - q/(2 + a*a)
+            v = sigmoid(U_k (q*s'*b_p) + U_l s' + p_k*q + b_p)
+            h' = v*log(1 + exp(s')) + a*step(q - 0.5) - q/(2 + a*a)
             """,
         ),
         (
