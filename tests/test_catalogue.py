@@ -10,7 +10,7 @@ from study import Layer
 from study.cells import CELLS
 from study.errors import UserError
 
-I, H = sympy.symbols("I H")
+IN, H = sympy.symbols("I H")
 
 
 @pytest.mark.parametrize("zeros", [False, True], ids=["random start", "from zeros"])
@@ -60,8 +60,8 @@ def test_the_count_is_that_of_the_numbers_that_can_move(name, inputs, hidden):
     moving += sum(degrees_of_freedom(layer, n) for n in cell.parameters if n not in free)
     assert cell.parameter_count(inputs, hidden) == layer.parameter_count() == moving
     if name != "clockwork" or hidden % 8 == 0:  # its formula is for modules of equal size
-        formula = sympy.sympify(cell.parameter_formula(), locals={"I": I, "H": H})
-        assert formula.subs({I: inputs, H: hidden}) == moving
+        formula = sympy.sympify(cell.parameter_formula(), locals={"I": IN, "H": H})
+        assert formula.subs({IN: inputs, H: hidden}) == moving
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -72,30 +72,30 @@ def test_what_is_counted_is_what_an_optimizer_gets(name):
     assert sum(p.numel() for p in layer.parameters()) == layer.parameter_count() + idle
 
 
-GATE = H * (I + H + 1)
+GATE = H * (IN + H + 1)
 FROM_THE_SOURCES = {
     "elman": GATE,
     "jordan": GATE + H * (H + 1),
     "output-recurrent": GATE + H * (H + 1),
     "linear": GATE,
-    "orthogonal-rnn": H * I + H * (H - 1) / 2 + H,
+    "orthogonal-rnn": H * IN + H * (H - 1) / 2 + H,
     "lt-rnn": GATE,
     "leaky": GATE + H,
     "gated-leaky": 2 * GATE,
-    "scrn": 2 * H * I + 2 * H**2,
-    "minimal-rnn": H * I + 2 * H**2 + 2 * H,
+    "scrn": 2 * H * IN + 2 * H**2,
+    "minimal-rnn": H * IN + 2 * H**2 + 2 * H,
     "fastrnn": GATE + 2,
     "fastgrnn": GATE + H + 2,
-    "indrnn": H * I + 2 * H,
+    "indrnn": H * IN + 2 * H,
     "skip-5": GATE + H**2,
     "skip-only-5": GATE,
-    "clockwork": H * I + H + H**2 * sympy.Rational(8 * 9 // 2, 8 * 8),
-    "antisymmetric": H * I + H * (H - 1) / 2 + H,
-    "gated-antisymmetric": 2 * H * I + H * (H - 1) / 2 + 2 * H,
+    "clockwork": H * IN + H + H**2 * sympy.Rational(8 * 9 // 2, 8 * 8),
+    "antisymmetric": H * IN + H * (H - 1) / 2 + H,
+    "gated-antisymmetric": 2 * H * IN + H * (H - 1) / 2 + 2 * H,
     "cornn": GATE + H**2,
-    "unicornn": H * I + 3 * H,
+    "unicornn": H * IN + 3 * H,
     "lem": 4 * GATE,
-    "lru": 3 * H * I + 2 * H**2 + 3 * H,  # D is a matrix here
+    "lru": 3 * H * IN + 2 * H**2 + 3 * H,  # D is a matrix here
     "taugru": 4 * GATE,
     "lstm": 4 * GATE,
     "lstm-1997": 3 * GATE,
@@ -116,29 +116,29 @@ FROM_THE_SOURCES = {
     "lstm-wm": 4 * GATE + 3 * H**2,
     "janet": 2 * GATE,
     "slstm": 4 * GATE,
-    "mlstm": 4 * GATE + H * I + H**2,
-    "minlstm": 3 * H * (I + 1),
-    "nas": 8 * H * (I + H),
+    "mlstm": 4 * GATE + H * IN + H**2,
+    "minlstm": 3 * H * (IN + 1),
+    "nas": 8 * H * (IN + H),
     "gru": 3 * GATE,
     "gru-torch": 3 * GATE + H,
     "mgu": 2 * GATE,
-    "mingru": 2 * H * (I + 1),
-    "ran": 2 * GATE + H * I,
-    "mut1": H * I + 4 * H**2 + 3 * H,
-    "mut2": H * I + 5 * H**2 + 3 * H,
-    "mut3": H * I + 6 * H**2 + 3 * H,
+    "mingru": 2 * H * (IN + 1),
+    "ran": 2 * GATE + H * IN,
+    "mut1": H * IN + 4 * H**2 + 3 * H,
+    "mut2": H * IN + 5 * H**2 + 3 * H,
+    "mut3": H * IN + 6 * H**2 + 3 * H,
     "ugrnn": 2 * GATE,
     "ligru": 2 * GATE,
-    "cfn": 2 * GATE + H * I,
-    "trnn": 2 * H * I + H,
-    "tgru": 6 * H * I + 3 * H,
-    "tlstm": 6 * H * I + 3 * H,
+    "cfn": 2 * GATE + H * IN,
+    "trnn": 2 * H * IN + H,
+    "tgru": 6 * H * IN + 3 * H,
+    "tlstm": 6 * H * IN + 3 * H,
 }
 
 
 @pytest.mark.parametrize("name", FROM_THE_SOURCES)
 def test_the_formula_is_the_sources(name):
-    assert sympy.expand(CELLS[name].parameter_count(I, H) - FROM_THE_SOURCES[name]) == 0
+    assert sympy.expand(CELLS[name].parameter_count(IN, H) - FROM_THE_SOURCES[name]) == 0
 
 
 # --- names --------------------------------------------------------------------------------------
