@@ -12,6 +12,7 @@ from rich.text import Text
 from study.cells import CELLS
 from study.clipping import CLIPPING
 from study.config import TrialConfig
+from study.credit import CREDIT
 from study.equations import Cell
 from study.errors import UserError
 from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
@@ -45,13 +46,12 @@ def _nonlinearities() -> RenderableType:
 
 
 def _choices(heading: str, choices: Choices[Any], prefix: str) -> Table:
-    table = _table(heading, "parameters", "what it does")
+    table = _table(heading, "what it does")
     for name, choice in choices.items():
-        parameters = ", ".join(
-            f"{prefix}.{field} = {choice.model_fields[field].default}"
-            for field in choice.parameters()
-        )
-        table.add_row(name, parameters or "-", _sentence(choice))
+        told = Text(_sentence(choice))
+        for field in choice.parameters():
+            told.append(f"\n{prefix}.{field} = {choice.model_fields[field].default}", style="dim")
+        table.add_row(name, told)
     return table
 
 
@@ -73,6 +73,14 @@ def _clipping() -> RenderableType:
 
 def _regularizers() -> RenderableType:
     return _choices("regularizer", REGULARIZERS, "regularizer")
+
+
+def _credit() -> RenderableType:
+    return Group(
+        _choices("credit assignment", CREDIT, "credit"),
+        "",
+        _choices("regularizer", REGULARIZERS, "regularizer"),
+    )
 
 
 def _tasks() -> RenderableType:
@@ -101,6 +109,7 @@ LISTS: dict[str, Callable[[], RenderableType]] = {
     "nonlinearities": _nonlinearities,
     "initializers": _initializers,
     "clipping": _clipping,
+    "credit": _credit,
     "regularizers": _regularizers,
     "tasks": _tasks,
     "spaces": _spaces,

@@ -93,8 +93,8 @@ def function_of(argument: str, text: str) -> sympy.Expr:
     [(_, tree)] = parse(f"value = {text}")
     reader = Reader((argument,), has_input=False)
     expression = reader.expression(tree)
-    if reader.parameters or reader.products or expression.has(phi):
-        raise EquationError(f"a function of {argument} has no parameters: {text!r}")
+    if reader.parameters or reader.products or reader.delays or expression.has(phi):
+        raise EquationError(f"a function of {argument} has no parameters and no past: {text!r}")
     return expression
 
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from passes import LANGUAGE
+from passes import LANGUAGE, phis
 
 from study.cells import CELLS
 from study.engines.kernel import kernel
@@ -27,13 +27,3 @@ def catalogue_kernels(own_cache):
     made += [(cell, NONLINEARITIES["tanh"], torch.float64) for cell in LANGUAGE.values()]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda key: kernel(*key), made))
-
-
-def phis(cell: str) -> list[str]:
-    """Every φ for the simplest cell; for each other one tanh and one more, by turns."""
-    names = list(NONLINEARITIES)
-    if not CELLS[cell].uses_phi:
-        return ["tanh"]
-    if cell == "elman":
-        return names
-    return ["tanh", names[1 + list(CELLS).index(cell) % (len(names) - 1)]]

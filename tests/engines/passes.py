@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from study.cells import CELLS
 from study.engines import select
 from study.engines.recording import Limit, StateGradients
 from study.equations import Cell
@@ -72,6 +73,29 @@ LANGUAGE = {
         ),
         ("matrix after matrix", "h", "h' = phi(U_b (tanh(U_a h)) + W x) + U_b (U_c h)"),
         ("shared matrix", "h", "r = sigmoid(U h + W x)\nh' = phi(U (r*h) + W x + b)*b"),
+        (
+            "earlier states",
+            "h c",
+            """
+            g = sigmoid(W_g x + U_g h[t-3] + p_g*c[t-2] + b_g)
+            h' = phi(W x + U h + U_d (g*h[t-2]) + b)
+            c' = g*c[t-5] + (1 - g)*h[t-3]
+            """,
+        ),
+        (
+            "index of the step",
+            "h",
+            "r = t/3 - floor(t/3)\nh' = step(r)*h + (1 - step(r))*phi(W x + U h + 0.1*t)",
+        ),
+        (
+            "equations of vectors alone",
+            "h",
+            """
+            a = sigmoid(p_a)
+            d = a*exp(-exp(p_b)) + sin(b_d)
+            h' = d*h + (1 - a)*phi(W x + U (d*h) + b)
+            """,
+        ),
         ("output of a new state", "y h", "h' = phi(W x + U y + b)\ny' = phi(U_y h' + b_y)"),
         (
             "seven gates",
@@ -81,6 +105,16 @@ LANGUAGE = {
         ),
     )
 }
+
+
+def phis(cell: str) -> list[str]:
+    """Every φ for the simplest cell; for each other one tanh and one more, by turns."""
+    names = list(NONLINEARITIES)
+    if not CELLS[cell].uses_phi:
+        return ["tanh"]
+    if cell == "elman":
+        return names
+    return ["tanh", names[1 + list(CELLS).index(cell) % (len(names) - 1)]]
 
 
 @dataclass

@@ -1,10 +1,14 @@
 """GRU and the cells that keep one state behind one or two gates."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, sigmoid, tanh
 from torch.nn.functional import softplus
 
 from witness import Parameters, States, affine, mv, witness
+
+Phi = Callable[[Tensor], Tensor]
 
 
 @witness("gru")
@@ -116,7 +120,7 @@ def mgu(p: Parameters, x: Tensor, s: States) -> States:
 
 
 @witness("ligru")
-def ligru(p: Parameters, x: Tensor, s: States) -> States:
+def ligru(p: Parameters, x: Tensor, s: States, phi: Phi = torch.relu) -> States:
     """z = σ(W_z x + U_z h + b_z); h' = z h + (1-z) relu(W_h x + U_h h + b_h).
 
     Ravanelli, Brakel, Omologo and Bengio (2018), without their batch normalization of W x, whose
@@ -125,7 +129,7 @@ def ligru(p: Parameters, x: Tensor, s: States) -> States:
     States: h (B,H). Output: h. Parameters: W_z W_h (H,I); U_z U_h (H,H); b_z b_h (H).
     """
     z = sigmoid(affine(p, "z", x, s["h"]))
-    return {"h": z * s["h"] + (1 - z) * torch.relu(affine(p, "h", x, s["h"]))}
+    return {"h": z * s["h"] + (1 - z) * phi(affine(p, "h", x, s["h"]))}
 
 
 @witness("lightru")
@@ -232,12 +236,13 @@ def star(p: Parameters, x: Tensor, s: States) -> States:
 def atr(p: Parameters, x: Tensor, s: States) -> States:
     """p = W x; q = U h; i = σ(p+q); f = σ(p-q); h' = i p + f h. Zhang et al. (2018).
 
-    The paper has no bias; b_h, where given, belongs to p.
+    The paper prints no bias. The authors' code has one in q: of the two products, that with h alone
+    leaves their linear()'s bias=True as it is.
 
     States: h (B,H). Output: h. Parameters: W_h (H,I); U_h (H,H); b_h? (H).
     """
-    heard = mv(p["W_h"], x) + p.get("b_h", 0)
-    q = mv(p["U_h"], s["h"])
+    heard = mv(p["W_h"], x)
+    q = mv(p["U_h"], s["h"]) + p.get("b_h", 0)
     return {"h": sigmoid(heard + q) * heard + sigmoid(heard - q) * s["h"]}
 
 

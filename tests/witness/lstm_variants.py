@@ -47,8 +47,9 @@ def slstm(p: Parameters, x: Tensor, s: States) -> States:
     """m' = max(i~, log σ(f~) + m); i = exp(i~-m'); f = exp(log σ(f~) + m - m');
     c' = f c + i tanh(z~); n' = f n + i; h' = σ(o~) c'/n'. Beck et al. (2024).
 
-    As in the authors' slstm.py: while all of n is 0, which is the first step, m' = i~. One head, so
-    that U is a full matrix.
+    As in the authors' slstm.py: while all of n is 0, which is the first step, m' = i~. Its later
+    version holds i and f at 1 or below, which only the first step needs. One head, so that U is a
+    full matrix.
 
     States: h c n m (B,H). Output: h.
     Parameters: W_i W_f W_z W_o (H,I); U_i U_f U_z U_o (H,H); b_i b_f b_z b_o (H).
@@ -56,8 +57,8 @@ def slstm(p: Parameters, x: Tensor, s: States) -> States:
     i_raw, f_raw, z_raw, o_raw = (affine(p, k, x, s["h"]) for k in "ifzo")
     log_f_plus_m = s["m"] + logsigmoid(f_raw)
     m = i_raw if bool((s["n"] == 0).all()) else torch.maximum(i_raw, log_f_plus_m)
-    i = torch.exp(i_raw - m)
-    f = torch.exp(log_f_plus_m - m)
+    i = torch.exp(i_raw - m).clamp(max=1)
+    f = torch.exp(log_f_plus_m - m).clamp(max=1)
     c = f * s["c"] + i * tanh(z_raw)
     n = f * s["n"] + i
     return {"c": c, "n": n, "m": m, "h": sigmoid(o_raw) * c / n}
