@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check lint types install clean
+.PHONY: demo docs test check lint types install clean
 
 demo: install
 	$(BIN)/longlag sweep quickstart
@@ -19,6 +19,9 @@ test: install
 	$(BIN)/python -m pytest
 
 check: install lint types test
+
+docs: install
+	$(BIN)/python -m study.cell_page > docs/cells.md
 
 lint: install
 	$(BIN)/ruff check .

@@ -76,11 +76,7 @@ def _regularizers() -> RenderableType:
 
 
 def _credit() -> RenderableType:
-    return Group(
-        _choices("credit assignment", CREDIT, "credit"),
-        "",
-        _choices("regularizer", REGULARIZERS, "regularizer"),
-    )
+    return _choices("credit assignment", CREDIT, "credit")
 
 
 def _tasks() -> RenderableType:
@@ -155,14 +151,18 @@ def describe_cell(name: str) -> RenderableType:
 
 def suiting(cell: Cell) -> str:
     """The initializers that are not refused for the cell, by what they start."""
-    groups = (("U", RECURRENT), ("b", BIASES), ("p", VECTORS))
-    return "; ".join(
-        f"{symbol}: "
-        + ", ".join(
-            n for n, c in choices.items() if c.model_validate({"name": n}).refusal(cell) is None
-        )
-        for symbol, choices in groups
+    has_biases = any(p.columns is None and p.name[0] == "b" for p in cell.parameters.values())
+    groups = (
+        ("U", RECURRENT, cell.recurrent_matrices),
+        ("b", BIASES, has_biases),
+        ("p", VECTORS, cell.weights),
     )
+
+    def suit(choices: Choices[Any]) -> str:
+        made = ((name, choice.model_validate({"name": name})) for name, choice in choices.items())
+        return ", ".join(name for name, choice in made if choice.refusal(cell) is None)
+
+    return "; ".join(f"{symbol}: {suit(choices)}" for symbol, choices, has in groups if has)
 
 
 def describe_task(name: str) -> RenderableType:

@@ -15,6 +15,7 @@ import study.cli
 from study import descriptions
 from study.cells import CELLS
 from study.clipping import CLIPPING
+from study.credit import CREDIT
 from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
 from study.nonlinearities import NONLINEARITIES
 from study.regularizers import REGULARIZERS
@@ -121,6 +122,7 @@ KNOWN = {
     "nonlinearities": [*NONLINEARITIES],
     "initializers": [*RECURRENT, *INPUT_WEIGHTS, *BIASES, *VECTORS],
     "clipping": [*CLIPPING],
+    "credit": [*CREDIT],
     "regularizers": [*REGULARIZERS],
     "tasks": [*TASKS],
     "spaces": [*available()],
