@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from study.engines.recording import StateGradients
     from study.equations import Cell
     from study.layer import Layer
+    from study.stack import Stack
     from study.training import train
 
 __version__ = "0.1.0"
-__all__ = ["Cell", "CELLS", "Layer", "StateGradients", "TrialConfig", "train"]
+__all__ = ["Cell", "CELLS", "Layer", "Stack", "StateGradients", "TrialConfig", "train"]
 
 _HOME = {
     "Cell": "study.equations",
     "CELLS": "study.cells",
     "Layer": "study.layer",
+    "Stack": "study.stack",
     "StateGradients": "study.engines.recording",
     "TrialConfig": "study.config",
     "train": "study.training",
