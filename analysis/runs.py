@@ -266,8 +266,9 @@ def _of_chosen(
 
 
 def _curves(store: Reader, rows: list[dict[str, Any]], tasks: Mapping[str, Task]) -> pd.DataFrame:
-    telemetry = ("grad_norm", "grad_norm_after", "clipped_share", "grad_cosine", "omega")
+    telemetry = ("grad_norm", "grad_norm_after", "clipped_share", "limited_share", "grad_cosine")
     keys = ["train/loss", "validation/loss", *(f"train/{name}" for name in telemetry)]
+    keys.append("train/omega")
     keys += sorted({f"validation/{task.metric}" for task in tasks.values() if task.metric})
     points = _points(store, rows, keys)
     return frame(

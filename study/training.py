@@ -82,11 +82,16 @@ DIVERGED_SCORE = 10.0
 
 @dataclass(frozen=True)
 class Update:
-    """One step: the training loss before it, what clipping did, and Ω where there is a regularizer."""
+    """One step: the training loss before it and what clipping did.
+
+    ``omega`` where there is a regularizer; ``limited``, the share of the back-propagated signal that
+    was limited, where the rule is of that kind: then it has acted when that is above 0.
+    """
 
     loss: float
     clip: Clipped
     omega: float | None
+    limited: float | None
 
 
 def score(outcome: Outcome, steps: int, budget: int, best_loss: float, chance_loss: float) -> float:
@@ -230,11 +235,12 @@ def _updates(model: Model, config: TrialConfig) -> Iterator[Update]:
         )
         reached = [p for p in parameters if p.grad is not None]
         clipped = clip([p.grad for p in reached if p.grad is not None], reached)
-        if limit is not None:
-            clipped = replace(clipped, acted=limit.share > 0)
+        limited = None if limit is None else limit.share
+        if limited is not None:
+            clipped = replace(clipped, acted=limited > 0)
         if not clipped.skipped:
             optimizer.step()
-        yield Update(loss.item(), clipped, omega)
+        yield Update(loss.item(), clipped, omega, limited)
 
 
 def _with_noise(batch: Batch, std: float, noise: torch.Generator) -> Batch:
@@ -265,8 +271,11 @@ def _diverged(update: Update, task: Task) -> bool:
 def _training_curves(window: list[Update]) -> dict[str, float]:
     """Means over the steps that were made; no numbers when all were skipped."""
     made = [update for update in window if not update.clip.skipped]
-    omegas = [update.omega for update in made if update.omega is not None]
-    means = {"train/loss": [update.loss for update in made], "train/omega": omegas}
+    means = {
+        "train/loss": [update.loss for update in made],
+        "train/omega": [update.omega for update in made if update.omega is not None],
+        "train/limited_share": [update.limited for update in made if update.limited is not None],
+    }
     values = {name: sum(each) / len(each) for name, each in means.items() if each}
     return values | curves([update.clip for update in window])
 

@@ -328,10 +328,12 @@ def test_telemetry_of_every_rule_is_finite_and_within_its_bounds(clip: str) -> N
     for values in windows:
         assert 0 < values["train/grad_norm_after"] <= values["train/grad_norm"] < math.inf
         assert 0 <= values["train/clipped_share"] <= 1
-        assert 0 < values["train/grad_cosine"] <= 1
-        if clip in ("none", "norm", "percentile", "signal", "skip"):
+        assert ("train/grad_cosine" in values) == (clip != "signal")
+        assert ("train/limited_share" in values) == (clip == "signal")
+        assert 0 < values.get("train/grad_cosine", 1.0) <= 1
+        if clip in ("none", "norm", "percentile", "skip"):
             assert values["train/grad_cosine"] == 1
-        if values["train/clipped_share"] == 0 and clip != "signal":
+        if values["train/clipped_share"] == 0:
             assert values["train/grad_norm_after"] == values["train/grad_norm"]
     shares = [values["train/clipped_share"] for values in windows]
     assert result(records).clip_rate == pytest.approx(sum(shares) / 5)
@@ -344,6 +346,26 @@ def test_a_strict_rule_shrinks_and_turns_the_gradient() -> None:
         assert values["train/clipped_share"] == 1
         assert values["train/grad_norm_after"] < 0.5 * values["train/grad_norm"]
         assert values["train/grad_cosine"] < 0.99
+
+
+def test_signal_clipping_limits_the_signal_and_says_how_much() -> None:
+    # The gradient of one step, against the layer's own backward pass with that limit.
+    limit = 1e-4
+    c = config(clip="signal", clip__limit=limit, train__steps=1, train__optimizer="sgd")
+    model, batch = build_model(c), next(c.task.training(c.seed, 8))
+    outputs, _ = model.layer(batch.inputs, limit=limit)
+    c.task.loss(model.readout(outputs[-1:]), batch.targets).backward()
+    norm = math.sqrt(sum(float(p.grad.double().square().sum()) for p in model.parameters()))
+    records = run(c)
+    values = evaluations(records)[1].values
+    assert values["train/grad_norm"] == pytest.approx(norm, rel=1e-6)
+    assert 0 < values["train/limited_share"] < 1
+    assert values["train/clipped_share"] == result(records).clip_rate == 1
+    free = evaluations(run(config(clip="none", train__steps=1, train__optimizer="sgd")))[1].values
+    assert free["train/grad_norm"] > 1.01 * norm
+    loose = run(config(clip="signal", clip__limit=1e6))
+    assert result(loose).clip_rate == 0
+    assert result(loose).final == result(run(config(clip="none"))).final
 
 
 def spoiled(monkeypatch: pytest.MonkeyPatch, c: TrialConfig, steps: set[int]) -> None:

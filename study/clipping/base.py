@@ -15,8 +15,9 @@ class Clipped:
     """Evidence of one step, all gradients taken as one vector.
 
     ``norm_before`` and ``norm_after`` are L2 norms; ``cosine`` is that of the angle between the two
-    gradients, None where there is none: a norm of 0, infinite or NaN. ``acted`` says whether the
-    rule changed the gradient, ``skipped`` that the step is not to be made at all.
+    gradients, None where there is none: a norm of 0, infinite or NaN, or a rule that never sees the
+    gradient before. ``acted`` says whether the rule changed the gradient, ``skipped`` that the step
+    is not to be made at all.
     """
 
     norm_before: float

@@ -1,4 +1,4 @@
-"""Clipping within the backward pass."""
+"""Clipping within the backward pass, which the engines do."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -11,11 +11,12 @@ from study.clipping.base import CLIPPING, Clipped, Clipping, global_norm
 
 @CLIPPING.register
 class SignalClipping(Clipping):
-    """Every entry of the back-propagated signal limited to [-limit, limit] at every time step.
+    """Every entry of ∂L/∂a limited to [-limit, limit], a the pre-activations of each time step.
 
-    Graves (2013), with limits of 1 and 10. What one step hands to the one before it is bounded, so
-    that the gradient grows at most linearly with the length. The norms are those of the gradient
-    that results: the one that would have been is never computed.
+    Graves (2013), with limits from 1 to 10: within the backward pass, so that what one step hands
+    to the one before it is bounded too, which turns the gradient. The norms are those of what
+    results; the gradient that would have been is never computed, so there is no cosine. Whether the
+    limit acted, the backward pass tells.
     """
 
     name: Literal["signal"] = "signal"
@@ -26,4 +27,5 @@ class SignalClipping(Clipping):
         return self.limit
 
     def clip(self, gradients: Sequence[Tensor], parameters: Sequence[Tensor]) -> Clipped:
-        return Clipped.unchanged(float(global_norm(gradients)))
+        norm = float(global_norm(gradients))
+        return Clipped(norm, norm, None, acted=False)
