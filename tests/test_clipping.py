@@ -251,7 +251,7 @@ def test_parameters_out_of_bounds_are_refused(settings_: dict[str, Any], field: 
 
 def test_only_signal_clipping_reaches_into_the_backward_pass() -> None:
     limits = {name: made(name).signal_limit for name in CLIPPING}
-    assert limits.pop("signal") == 1.0
+    assert limits.pop("signal") == 0.01
     assert set(limits.values()) == {None}
     assert CLIPPING.build({"name": "signal", "limit": 10.0}).signal_limit == 10.0
 
