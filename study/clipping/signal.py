@@ -13,9 +13,9 @@ from study.clipping.base import CLIPPING, Clipped, Clipping, global_norm
 class SignalClipping(Clipping):
     """Every entry of ∂L/∂a limited to [-limit, limit], a the pre-activations of each time step.
 
-    Graves (2013), with limits from 1 to 10 for one sequence at a time; the loss here is the mean over
-    a batch, in which each sequence's entries are as many times smaller as it has sequences. Within the backward pass, so that what one step hands
-    to the one before it is bounded too, which turns the gradient. The norms are those of what
+    Graves (2013), within the backward pass, so that what one step hands to the one before it is
+    bounded too, which turns the gradient. His limits, 1 to 10, are for the loss of one sequence; in
+    the mean over B of them, as here, entries are B times smaller. The norms are those of what
     results; the gradient that would have been is never computed, so there is no cosine. Whether the
     limit acted, the backward pass tells.
     """
