@@ -8,6 +8,7 @@ import pickle
 import pytest
 import torch
 from torch import Generator, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from study import Cell, Layer, StateGradients
 from study.cells import CELLS
@@ -102,12 +103,19 @@ def test_state_dict_copies_and_pickles_compute_the_same(name):
     other = Layer(name, 2, 3, generator=generator(9))
     assert not torch.equal(other(x)[0], expected)
     other.load_state_dict(layer.state_dict())
-    for again in (other, copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):  # noqa: S301
+    copies = [other, copy.deepcopy(layer)]
+    if not is_parametrized(layer):  # torch saves constrained parameters by state_dict alone
+        copies.append(pickle.loads(pickle.dumps(layer)))  # noqa: S301
+    for again in copies:
         assert torch.equal(again(x)[0], expected)
     saved = io.BytesIO()
     torch.save(layer.state_dict(), saved)
     saved.seek(0)
-    assert set(torch.load(saved, weights_only=True)) == set(layer.cell.parameters)
+    names = {
+        n.removeprefix("parametrizations.").partition(".")[0]
+        for n in torch.load(saved, weights_only=True)
+    }
+    assert names == set(layer.cell.parameters)
 
 
 def test_a_changed_copy_leaves_the_original_alone():

@@ -145,6 +145,10 @@ class Case:
             value = draw(*parameter.shape(inputs, hidden)) * self.scale / columns**0.5
             self.parameters[name] = value.to(self.dtype)
         self.state = {name: draw(batch, hidden).to(self.dtype) for name in self.cell.states}
+        if (
+            "t" in self.state
+        ):  # whole numbers, or what waits for a multiple of its period never acts
+            self.state["t"].zero_()
         if self.x is None:
             self.x = draw(steps, batch, inputs).to(self.dtype)
         self.weights = draw(steps, batch, hidden).to(self.dtype)
