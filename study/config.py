@@ -89,9 +89,11 @@ class InitConfig(_Section):
 class TrainConfig(_Section):
     """How the network is trained."""
 
-    optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
+    optimizer: Literal["adam", "sgd", "nesterov", "rmsprop"] = "adam"
     lr: float = Field(default=0.005, gt=0, description="learning rate")
-    momentum: float = Field(default=0.0, ge=0, lt=1, description="of SGD and RMSProp; 0 for Adam")
+    momentum: float = Field(
+        default=0.0, ge=0, lt=1, description="of SGD, Nesterov's and RMSProp; 0 for Adam"
+    )
     alpha: float = Field(default=0.9, ge=0, lt=1, description="smoothing of RMSProp's squares")
     batch: int = Field(default=64, ge=1, description="sequences a mini-batch")
     input_noise: float = Field(
@@ -104,7 +106,9 @@ class TrainConfig(_Section):
     @model_validator(mode="after")
     def _parameters_are_the_optimizers(self) -> "TrainConfig":
         if self.optimizer == "adam" and self.momentum:
-            raise ValueError("momentum is a parameter of sgd and rmsprop, not of adam; set it to 0")
+            raise ValueError(
+                "momentum is a parameter of sgd, nesterov and rmsprop, not of adam; set it to 0"
+            )
         usual = type(self).model_fields["alpha"].default
         if self.optimizer != "rmsprop" and self.alpha != usual:
             raise ValueError(

@@ -255,6 +255,9 @@ def _optimizer(parameters: list[nn.Parameter], settings: TrainConfig) -> torch.o
     match settings.optimizer:
         case "sgd":
             return torch.optim.SGD(parameters, lr=lr, momentum=momentum)
+        case "nesterov":  # Greff et al. (2017): a momentum that does not change the step's size
+            size = lr * (1 - momentum)
+            return torch.optim.SGD(parameters, lr=size, momentum=momentum, nesterov=momentum > 0)
         case "rmsprop":
             return torch.optim.RMSprop(parameters, lr=lr, alpha=settings.alpha, momentum=momentum)
         case "adam":

@@ -176,6 +176,7 @@ READINGS: dict[str, Reading] = {
         names={"W_d": "p_D"}, values={"W_d": torch.diagonal}, sizes=(5, 5), diagonal="W_d"
     ),
     "lstm-relevance": Reading(letters={"g": "c"}),
+    "lstm-jozefowicz": Reading(witness="lstm-b"),
     "lstm-b": Reading(values={"b_f": lambda b: b + 1}),
     "janet": Reading(letters={"g": "c"}, settings={"beta": 1.0}),
     "slstm": Normalized(),

@@ -112,6 +112,7 @@ FROM_THE_SOURCES = {
     "lstm-i": 3 * GATE,
     "lstm-o": 3 * GATE,
     "lstm-b": 4 * GATE,
+    "lstm-jozefowicz": 4 * GATE,
     "lstm-relevance": 5 * GATE,
     "lstm-wm": 4 * GATE + 3 * H**2,
     "janet": 2 * GATE,

@@ -57,7 +57,7 @@ def configurations(draw: st.DrawFn) -> TrialConfig:
     flat["model.cell"] = draw(st.sampled_from(list(CELLS)))
     flat["model.phi"] = draw(st.sampled_from(list(NONLINEARITIES)))
     flat["model.hidden"] = draw(st.integers(1, 8192))
-    flat["train.optimizer"] = draw(st.sampled_from(["adam", "sgd", "rmsprop"]))
+    flat["train.optimizer"] = draw(st.sampled_from(["adam", "sgd", "nesterov", "rmsprop"]))
     if flat["train.optimizer"] == "rmsprop":
         flat["train.alpha"] = draw(st.floats(0, 1, exclude_max=True))
     if flat["train.optimizer"] != "adam":
@@ -167,11 +167,14 @@ def test_two_choices_of_a_group_agree_on_a_shared_parameters_type() -> None:
         ({"train.steps": 0}, "train.steps"),
         ({"train.batch": -4}, "train.batch"),
         ({"train.momentum": 1.0, "train.optimizer": "sgd"}, "momentum"),
-        ({"train.momentum": 0.5}, "momentum is a parameter of sgd and rmsprop, not of adam"),
+        (
+            {"train.momentum": 0.5},
+            "momentum is a parameter of sgd, nesterov and rmsprop, not of adam",
+        ),
         ({"train.alpha": 0.5, "train.optimizer": "sgd"}, "alpha is a parameter of rmsprop"),
         ({"train.alpha": 1.0, "train.optimizer": "rmsprop"}, "alpha"),
         ({"regularizer": "pascanu", "model.cell": "indrnn"}, "no matrix carries its state"),
-        ({"train.optimizer": "adamw"}, "'adam', 'sgd' or 'rmsprop'"),
+        ({"train.optimizer": "adamw"}, "'adam', 'sgd', 'nesterov' or 'rmsprop'"),
         ({"model.hidden": 0}, "model.hidden"),
         ({"model.hidden": 10**9}, "model.hidden"),
         ({"seed": -1}, "seed"),

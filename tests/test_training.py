@@ -80,7 +80,7 @@ def test_the_same_configuration_gives_the_same_records(task: str) -> None:
 
 
 @pytest.mark.parametrize("clip", ["none", "norm", "value"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "nesterov", "rmsprop"])
 def test_the_records_come_in_order(optimizer: str, clip: str) -> None:
     records = run(config(train__optimizer=optimizer, clip=clip))
     assert isinstance(records[0], Flow)

@@ -14,8 +14,14 @@ def _skip(k: int) -> Cell:
         state="h",
         equations=f"h' = phi(W x + U h + U_k h[t-{k}] + b)",
         summary=f"An Elman cell with a second connection from {k} steps back",
-        source="Lin, Horne, Tino & Giles (1996), Learning long-term dependencies in NARX networks",
-        note="k is yours to choose, 1 to 64: skip-2, skip-3, …. The first k-1 steps see zeros there.",
+        source=(
+            "Lin, Horne, Tino & Giles (1996), Learning long-term dependencies in NARX recurrent "
+            "neural networks"
+        ),
+        note=(
+            "k is yours to choose, 1 to 64: skip-2, skip-3, …. From a zero state the first k steps see "
+            "zeros there."
+        ),
     )
 
 

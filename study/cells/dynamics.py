@@ -15,7 +15,7 @@ CELLS.define(
         state="h",
         equations="h' = h + 0.01*phi(U h + W x + b)",
         forms={"U": Antisymmetric(0.01)},
-        summary="A residual step along a field that neither grows nor decays",
+        summary="A residual step along an antisymmetric field, slightly damped",
         source=_ANTISYMMETRIC,
         note=_STEP,
     )
@@ -47,8 +47,8 @@ CELLS.define(
         summary="Coupled oscillators, driven and damped",
         source="Rusch & Mishra (2021), Coupled oscillatory recurrent neural network (coRNN)",
         note=(
-            "Step .042, frequency 2.7 and damping 4.7 are the authors' for permuted digits; they tune the "
-            "three for each task. Damping at the old z, as in their code."
+            "Step .042, frequency 2.7 and damping 4.7 are the authors' for digits pixel by pixel; they tune "
+            "the three for each task. Damping at the old z, as in their code."
         ),
     )
 )

@@ -66,7 +66,10 @@ CELLS.define(
         """,
         forget_gate="z",
         summary="Light GRU: no reset gate; made for ReLU and batch normalization",
-        source="Ravanelli, Brakel, Omologo & Bengio (2018), Light gated recurrent units for speech",
+        source=(
+            "Ravanelli, Brakel, Omologo & Bengio (2018), Light gated recurrent units for speech "
+            "recognition"
+        ),
         note=(
             "With phi = relu the source's cell, less the batch normalization of W x, whose shift the "
             "biases stand for; so its equations are ugrnn's."

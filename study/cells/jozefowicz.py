@@ -3,7 +3,10 @@
 from study.cells import CELLS
 from study.equations import Cell
 
-_SOURCE = "Jozefowicz, Zaremba & Sutskever (2015), An empirical exploration of recurrent networks"
+_SOURCE = (
+    "Jozefowicz, Zaremba & Sutskever (2015), An empirical exploration of recurrent network "
+    "architectures"
+)
 _AS_PRINTED = (
     "The output gate is tanh as the paper prints it; what its i and j name is g and i here."
 )
@@ -25,7 +28,14 @@ _B = Cell(
     source=_SOURCE,
     note=_AS_PRINTED,
 )
-_PLAIN = _B.replace(f="sigmoid(W_f x + U_f h + b_f)")
+_PLAIN = CELLS.define(
+    _B.replace(
+        f="sigmoid(W_f x + U_f h + b_f)",
+        name="lstm-jozefowicz",
+        summary="The paper's LSTM, the baseline of lstm-f, -i, -o and -b",
+        note=_AS_PRINTED,
+    )
+)
 
 CELLS.define(
     _PLAIN.replace(f="1", name="lstm-f", summary="Its LSTM without forget gate", note=_AS_PRINTED)

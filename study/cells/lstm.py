@@ -39,8 +39,9 @@ CELLS.define(
         summary="The first LSTM: no forget gate, the cell state only adds up",
         source="Hochreiter & Schmidhuber (1997), Long short-term memory, appendix A.1",
         note=(
-            "Squashing functions as published, in [-2, 2] and [-1, 1]. The paper truncates the gradient "
-            "within the step; here it is exact. Each memory cell is a block of its own."
+            "Squashing functions as published, in [-2, 2] and [-1, 1]. The paper's learning rule lets errors "
+            "flow back through the cell state only; here the gradient is exact. Each memory cell is a block "
+            "of its own."
         ),
     )
 )
@@ -164,6 +165,7 @@ CELLS.define(
         input_gate="i",
         summary="Working memory connections: gates see the cell state through squashed matrices",
         source="Landi, Baraldi, Cornia & Cucchiara (2021), Working memory connections for LSTM",
+        note="The candidate is read in a port's code (its documentation leaves U_g h out).",
     )
 )
 

@@ -51,7 +51,10 @@ CELLS.define(
         state="h",
         equations="h' = W x + U h + b",
         summary="No nonlinearity: the gradient's decay is that of the powers of U",
-        source="Saxe, McClelland & Ganguli (2014), Exact solutions to the nonlinear dynamics of learning",
+        source=(
+            "Pascanu, Mikolov & Bengio (2013), On the difficulty of training recurrent neural networks, "
+            "section 2.1, where it is analysed"
+        ),
         note="An Elman cell with phi = identity.",
     )
 )
@@ -62,7 +65,7 @@ CELLS.define(
         state="h",
         equations="h' = phi(W x + U h + b)",
         summary="An Elman cell whose U is kept orthogonal",
-        source="Lezcano-Casado & Martínez-Rubio (2019), Cheap orthogonal constraints (expRNN)",
+        source="Lezcano-Casado & Martínez-Rubio (2019), Cheap orthogonal constraints in neural networks",
         note=(
             "torch's own parametrization, U = B exp(A) with A skew, does it; the published expRNN has "
             "no bias and takes modReLU."

@@ -50,6 +50,7 @@ class _OfForgetGate(BiasInitializer):
 class ForgetBias(_OfForgetGate):
     """The forget gate's bias is ``value``, all others 0.
 
+    What a cell adds to it in its equations counts: lstm-b's, which has a 1 there, starts at value - 1.
     A constant bias b holds the state for about 1 + e^b steps: 3.7 at b = 1. Gers, Schmidhuber &
     Cummins (2000); Jozefowicz, Zaremba & Sutskever (2015).
     """
@@ -58,7 +59,9 @@ class ForgetBias(_OfForgetGate):
     value: float = 1.0
 
     def draw(self, cell: Cell, hidden: int, generator: Generator) -> dict[str, Tensor]:
-        level = torch.full((hidden,), self.value, dtype=torch.float64)
+        gate = keeper(cell)
+        value = self.value - (gate.offset if gate is not None else 0.0)
+        level = torch.full((hidden,), value, dtype=torch.float64)
         return _zeros(cell, hidden) | {f"b_{cell.forget_gate}": level}
 
 
