@@ -96,6 +96,11 @@ LANGUAGE = {
             h' = d*h + (1 - a)*phi(W x + U (d*h) + b)
             """,
         ),
+        (
+            "two matrices on one operand",
+            "h",
+            "h' = phi(U_a h + U_b h + W_a x + b_a + W_b x) + U_c h + U_d h - (W_c x + W_d x)/2",
+        ),
         ("output of a new state", "y h", "h' = phi(W x + U y + b)\ny' = phi(U_y h' + b_y)"),
         (
             "seven gates",
