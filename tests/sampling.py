@@ -80,6 +80,7 @@ def fixed_vectors(cell: Cell, hidden: int) -> dict[str, Tensor]:
     """The parameters that nobody trains, such as a clockwork's periods."""
     module = nn.Module()
     for name, parameter in cell.parameters.items():
-        if parameter.form is not None and not parameter.form.count(hidden):
-            parameter.form.attach(module, name, torch.zeros(hidden, dtype=torch.float64))
+        form = parameter.form
+        if form is not None and parameter.columns is None and not form.count(hidden):
+            form.attach(module, name, torch.zeros(hidden, dtype=torch.float64))
     return dict(module.named_buffers())

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from sampling import first_states, fixed_vectors
 from torch import Tensor
 
-from study.cells import CELLS
 from study.engines import select
 from study.engines.recording import Limit, StateGradients
 from study.equations import Cell
@@ -112,16 +112,6 @@ LANGUAGE = {
 }
 
 
-def phis(cell: str) -> list[str]:
-    """Every φ for the simplest cell; for each other one tanh and one more, by turns."""
-    names = list(NONLINEARITIES)
-    if not CELLS[cell].uses_phi:
-        return ["tanh"]
-    if cell == "elman":
-        return names
-    return ["tanh", names[1 + list(CELLS).index(cell) % (len(names) - 1)]]
-
-
 @dataclass
 class Case:
     cell: Cell
@@ -149,7 +139,10 @@ class Case:
             columns = {None: 1, "I": inputs, "H": hidden}[parameter.columns]
             value = draw(*parameter.shape(inputs, hidden)) * self.scale / columns**0.5
             self.parameters[name] = value.to(self.dtype)
-        self.state = {name: draw(batch, hidden).to(self.dtype) for name in self.cell.states}
+        fixed = fixed_vectors(self.cell, hidden)
+        self.parameters |= {name: value.to(self.dtype) for name, value in fixed.items()}
+        first = first_states(self.cell, lambda: draw(batch, hidden))
+        self.state = {name: value.to(self.dtype) for name, value in first.items()}
         if self.x is None:
             self.x = draw(steps, batch, inputs).to(self.dtype)
         self.weights = draw(steps, batch, hidden).to(self.dtype)
