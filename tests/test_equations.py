@@ -203,12 +203,6 @@ def test_latex_as_written_by_hand(name):
     assert CELLS[name].latex() == EXPECTED_LATEX[name]
 
 
-@pytest.mark.parametrize("name", CELLS)
-def test_latex_of_every_cell_is_typeset(name):
-    for line in CELLS[name].latex():
-        MathTextParser("path").parse(f"${line}$")
-
-
 @pytest.mark.parametrize(
     ("right", "expected"),
     [
