@@ -30,7 +30,8 @@ PHIS: dict[str, Phi] = {
     "sigmoid": torch.sigmoid,
     "identity": lambda a: a,
     "leaky-relu": lambda a: torch.nn.functional.leaky_relu(a, LEAKY_SLOPE),
-    "hard-sigmoid": torch.nn.functional.hardsigmoid,
+    # torch.nn.Hardsigmoid's definition; its derivative there has 1/6 in single precision
+    "hard-sigmoid": lambda a: torch.nn.functional.relu6(a + 3) / 6,
     "hard-tanh": torch.nn.functional.hardtanh,
     # torch's elu and selu compute e^a - 1 by a difference, which near 0 keeps few digits
     "elu": lambda a: torch.where(a > 0, a, torch.expm1(a.clamp(max=0))),

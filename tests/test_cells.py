@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from sampling import first_states
 
 from study import Layer
 from study.cells import CELLS
@@ -85,45 +86,43 @@ def test_phi_is_where_the_paper_has_tanh():
         assert one_step(gru, 0.0, h=1.0)["h"] == pytest.approx(0.5 * 1 + 0.5 * 4)
 
 
-START = 0.7  # of every state, in the test below
-SHARES = {  # where a forget gate of σ(b) keeps another share of the state
-    "lstm-b": lambda b: sigma(b + 1),
-    # normalized with the input gate, 1/2, which lets in the candidate, 1/2
-    "minlstm": lambda b: (sigma(b) + 0.5 * 0.5 / START) / (sigma(b) + 0.5),
-    "cfn": lambda b: sigma(b) * math.tanh(START) / START,  # the state is squashed
-    "br": lambda b: sigma(b) + (1 - sigma(b)) * math.tanh(START) / START,  # a unit feeds itself
-    "nbr": lambda b: sigma(b) + (1 - sigma(b)) * math.tanh(START) / START,
+# What becomes of 0.7 where it is not f times that: by f = σ(bias).
+KEPT = {
+    "lstm-b": lambda f: 0.7 * f * math.e / (1 - f + f * math.e),  # σ(bias + 1)
+    "minlstm": lambda f: (0.7 * f + 0.5 * 0.5) / (f + 0.5),  # the two gates add up to 1
+    "slstm": lambda f: 0.7 * min(1, f * math.exp(0.7)),  # the gates over the larger one, e^m f or 1
+    "cfn": lambda f: f * math.tanh(0.7),
+    "br": lambda f: f * 0.7 + (1 - f) * math.tanh(0.7),  # what is not kept is fed back
+    "nbr": lambda f: f * 0.7 + (1 - f) * math.tanh(0.7),
 }
 
 
 @pytest.mark.parametrize("name", [n for n in CELLS if CELLS[n].forget_gate])
 def test_the_bias_of_the_forget_gate_says_how_much_is_kept(name):
-    """With every other parameter 0, a unit keeps σ(b) of its state: all at b = 50, none at -50."""
-    layer = Layer(name, 2, 3, dtype=torch.float64)
-
-    def held(state):
-        if name == "slstm":
-            return state["c"] * state["m"].exp()
-        return state["c" if "c" in layer.cell.states else "h"]
-
-    start = {s: torch.full((1, 3), START, dtype=torch.float64) for s in layer.cell.states}
-    start |= {s: torch.zeros_like(value) for s, value in start.items() if s.startswith("s_")}
+    """With every other number 0, a unit keeps σ(b) of its state: all at b = 50, none at -50."""
+    layer = Layer(name, 2, 3, dtype=torch.float64, engine="reference")
+    states = layer.cell.states
+    carrier = next((s for s in ("c", "h") if s in states), states[0])
+    start = {s: torch.full((1, 3), 0.7, dtype=torch.float64) for s in states}
+    if "s_f" in states:  # a part of the gate's pre-activation, from the input before
+        start |= {s: torch.zeros_like(v) for s, v in start.items() if s.startswith("s_")}
     for level in (50.0, 0.0, -50.0):
         with torch.no_grad():
             for parameter, tensor in layer.named_parameters():
                 tensor.fill_(level if parameter == f"b_{layer.cell.forget_gate}" else 0.0)
-        last = layer(torch.zeros(1, 1, 2, dtype=torch.float64), start)[1]
-        kept = held(start) * SHARES.get(name, sigma)(level)
-        torch.testing.assert_close(held(last), kept, rtol=0, atol=1e-12)
+        last = layer(torch.zeros(1, 1, 2, dtype=torch.float64), start)[1][carrier]
+        kept = KEPT.get(name, lambda f: f * 0.7)(sigma(level))
+        torch.testing.assert_close(last, torch.full_like(last, kept), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_every_cell_hears_its_input_and_every_parameter_has_a_gradient(name):
     g = torch.Generator().manual_seed(1)
-    layer = Layer(name, 2, 3, generator=g, dtype=torch.float64, biases="uniform")
+    layer = Layer(
+        name, 2, 3, generator=g, dtype=torch.float64, biases="uniform", engine="reference"
+    )
     x = torch.randn(4, 2, 2, generator=g, dtype=torch.float64, requires_grad=True)
-    start = {s: torch.randn(2, 3, generator=g, dtype=torch.float64) for s in layer.cell.states}
-    start |= {s: torch.zeros_like(value) for s, value in start.items() if s == "t"}
+    start = first_states(layer.cell, lambda: torch.randn(2, 3, generator=g, dtype=torch.float64))
     layer(x, start)[0].square().sum().backward()
     assert (x.grad != 0).any()
     for parameter, tensor in layer.named_parameters():

@@ -56,4 +56,23 @@ def _merge(cell: Cell) -> Iterator[tuple[Symbol, Expr]]:
             for t in places[0].args
             if parents.get(t) == {places[0]} and (t in cell.products or t.name in vectors)
         ]
-        yield from ((term, sympy.Add(*beside)) for term in beside)
+        for column in _one_of_each_operand(beside, cell):
+            yield from ((term, sympy.Add(*column)) for term in column)
+
+
+def _one_of_each_operand(terms: list[Symbol], cell: Cell) -> list[list[Symbol]]:
+    """The terms of a sum by column: two matrices applied to one operand are of two columns."""
+    columns: list[list[Symbol]] = [[]]
+    taken: list[set[Expr]] = [set()]
+    for term in terms:
+        if term not in cell.products:
+            columns[0].append(term)
+            continue
+        operand = cell.products[term].operand
+        k = next((k for k, operands in enumerate(taken) if operand not in operands), len(taken))
+        if k == len(taken):
+            columns.append([])
+            taken.append(set())
+        columns[k].append(term)
+        taken[k].add(operand)
+    return columns

@@ -98,11 +98,15 @@ class Storage:
 
 
 def _order(program: Program, columns: list[Column]) -> list[Column]:
-    """Columns of states, of both, of the input alone: what one operand feeds lies together."""
+    """Columns of states, of both, of the input alone: what one operand feeds lies together.
 
-    def key(column: Column) -> tuple[bool, bool]:
+    A column between two others of an operand that it does not have costs a product with zeros, and
+    zero times an infinite state is NaN.
+    """
+
+    def key(column: Column) -> tuple[bool, bool, list[int]]:
         kinds = [program.operands[o].is_input for o, _ in column.products]
-        return any(kinds), all(kinds)
+        return any(kinds), all(kinds), sorted(o for o, _ in column.products)
 
     return sorted(columns, key=key)
 

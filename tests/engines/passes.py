@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from sampling import first_states, fixed_vectors
 from torch import Tensor
 
-from study.cells import CELLS
 from study.engines import select
 from study.engines.recording import Limit, StateGradients
 from study.equations import Cell
@@ -96,6 +96,11 @@ LANGUAGE = {
             h' = d*h + (1 - a)*phi(W x + U (d*h) + b)
             """,
         ),
+        (
+            "two matrices on one operand",
+            "h",
+            "h' = phi(U_a h + U_b h + W_a x + b_a + W_b x) + U_c h + U_d h - (W_c x + W_d x)/2",
+        ),
         ("output of a new state", "y h", "h' = phi(W x + U y + b)\ny' = phi(U_y h' + b_y)"),
         (
             "seven gates",
@@ -105,16 +110,6 @@ LANGUAGE = {
         ),
     )
 }
-
-
-def phis(cell: str) -> list[str]:
-    """Every φ for the simplest cell; for each other one tanh and one more, by turns."""
-    names = list(NONLINEARITIES)
-    if not CELLS[cell].uses_phi:
-        return ["tanh"]
-    if cell == "elman":
-        return names
-    return ["tanh", names[1 + list(CELLS).index(cell) % (len(names) - 1)]]
 
 
 @dataclass
@@ -144,11 +139,10 @@ class Case:
             columns = {None: 1, "I": inputs, "H": hidden}[parameter.columns]
             value = draw(*parameter.shape(inputs, hidden)) * self.scale / columns**0.5
             self.parameters[name] = value.to(self.dtype)
-        self.state = {name: draw(batch, hidden).to(self.dtype) for name in self.cell.states}
-        if (
-            "t" in self.state
-        ):  # whole numbers, or what waits for a multiple of its period never acts
-            self.state["t"].zero_()
+        fixed = fixed_vectors(self.cell, hidden)
+        self.parameters |= {name: value.to(self.dtype) for name, value in fixed.items()}
+        first = first_states(self.cell, lambda: draw(batch, hidden))
+        self.state = {name: value.to(self.dtype) for name, value in first.items()}
         if self.x is None:
             self.x = draw(steps, batch, inputs).to(self.dtype)
         self.weights = draw(steps, batch, hidden).to(self.dtype)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from passes import LANGUAGE, Case, assert_agree, distance, phis
+from passes import LANGUAGE, Case, assert_agree, distance
+from sampling import pairs, phis, representatives
 
 from study.cells import CELLS
 from study.config import TrialConfig
@@ -23,7 +24,7 @@ ALL = {**dict(CELLS.items()), **LANGUAGE}
 EXACT = 1e-10  # float64: a few hundred additions in another order
 
 
-@pytest.mark.parametrize(("name", "phi"), [(n, phi) for n in CELLS for phi in phis(n)])
+@pytest.mark.parametrize(("name", "phi"), pairs(every=("elman",)))
 def test_every_cell_and_nonlinearity(name, phi):
     for sizes in [(1, 1, 1, 1), (7, 5, 3, 19), (3, 70, 2, 9)]:
         assert_agree(Case(CELLS[name], phi, sizes), EXACT)
@@ -39,7 +40,7 @@ def test_the_whole_language(name):
 @given(data=st.data())
 def test_any_sizes_and_lengths(data):
     name = data.draw(st.sampled_from(list(ALL)))
-    phi = data.draw(st.sampled_from(phis(name) if name in CELLS else ["tanh"]))
+    phi = data.draw(st.sampled_from(phis(name, ("elman",)) if name in CELLS else ["tanh"]))
     steps, batch = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 40))
     sizes = (steps, batch, data.draw(st.integers(1, 20)), data.draw(st.integers(1, 70)))
     lengths = data.draw(st.none() | st.lists(st.integers(1, steps), min_size=batch, max_size=batch))
@@ -49,7 +50,7 @@ def test_any_sizes_and_lengths(data):
     assert_agree(case, EXACT, record)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", representatives())
 def test_float32_is_as_accurate_as_torch(name):
     # Both engines round; the exact result is taken from float64. The reference's own error sets the
     # scale, the constant covers cases where it is accidentally tiny: 2e-6 is 32 roundings.
@@ -93,17 +94,17 @@ def test_enormous_pre_activations(name, size):
     assert_agree(case, EXACT)
 
 
-@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan")])
 @pytest.mark.parametrize("name", CELLS)
-def test_infinities_and_nan_are_noticed(name, value):
-    case = Case(CELLS[name], sizes=(5, 4, 2, 9))
-    case.x[2, 1, 0] = value
-    case.state[case.cell.output][3, 4] = value
-    expected, found = case.run("reference"), case.run("native")
-    for key in ("outputs", *(f"last {s}" for s in case.cell.states)):
-        assert distance(expected[key], found[key]) <= EXACT, key
-    for key, gradient in expected.items():
-        assert torch.equal(gradient.isfinite(), found[key].isfinite()), key
+def test_infinities_and_nan_are_noticed(name):
+    for value in (float("inf"), -float("inf"), float("nan")):
+        case = Case(CELLS[name], sizes=(5, 4, 2, 9))
+        case.x[2, 1, 0] = value
+        case.state[case.cell.output][3, 4] = value
+        expected, found = case.run("reference"), case.run("native")
+        for key in ("outputs", *(f"last {s}" for s in case.cell.states)):
+            assert distance(expected[key], found[key]) <= EXACT, (value, key)
+        for key, gradient in expected.items():
+            assert torch.equal(gradient.isfinite(), found[key].isfinite()), (value, key)
 
 
 def test_divergence_of_a_linear_cell_overflows_alike():
@@ -285,7 +286,7 @@ def test_used_memory_is_not_handed_out_while_it_is_held():
     assert all(torch.equal(now, before) for now, before in held)
 
 
-@pytest.mark.parametrize("cell", list(CELLS))
+@pytest.mark.parametrize("cell", representatives())
 def test_a_trial_has_the_same_curve_with_either_engine(cell):
     """Thirty updates of a whole trial. float32 rounds differently in the two, and each update
     builds on the last: 1e-7 a pass grows to some 1e-5 of the loss; 1e-3 leaves room."""
