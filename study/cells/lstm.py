@@ -90,7 +90,7 @@ CELLS.define(
             i = W_i x + U_i h + b_i
             f = m - softplus(-(W_f x + U_f h + b_f))
             m' = i + step(n)*relu(f - i)
-            e = exp(-relu(m' - f))
+            e = exp(step(n)*(f - m'))
             c' = e*c + exp(i - m')*phi(W_z x + U_z h + b_z)
             n' = e*n + exp(i - m')
             h' = sigmoid(W_o x + U_o h + b_o)*c'/n'
@@ -100,10 +100,9 @@ CELLS.define(
         summary="Exponential gates, a normalizer and a stabilizer",
         source="Beck et al. (2024), xLSTM: extended long short-term memory",
         note=(
-            "Forget gate sigmoid, as in the published code (log sigmoid(a) = -softplus(-a)); m' is i at "
-            "the very first step, where n is 0, else the larger of i and f. What is kept, e^(f - m'), is "
-            "at most 1, as the authors' later code has it: a small first i would give infinity times "
-            "zero. One head."
+            "Forget gate sigmoid, as in the published code (log sigmoid(a) = -softplus(-a)). At the very "
+            "first step n is 0: m' is i, and e is 1, where e^(f - m') could be infinity times zero (NXAI's "
+            "later code bounds it by 1). From then on m' is the larger of i and f. One head."
         ),
     )
 )
