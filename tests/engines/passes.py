@@ -149,6 +149,8 @@ class Case:
             "t" in self.state
         ):  # whole numbers, or what waits for a multiple of its period never acts
             self.state["t"].zero_()
+        if "n" in self.state:  # a normalizer, which is divided by
+            self.state["n"] = self.state["n"].abs() + 1
         if self.x is None:
             self.x = draw(steps, batch, inputs).to(self.dtype)
         self.weights = draw(steps, batch, hidden).to(self.dtype)

@@ -145,6 +145,8 @@ def test_products_with_the_jacobian_are_finite_differences(name):
         }
 
     v, w = draw(3, 4, 5), draw(3, 4, 5)
+    if "t" in v:
+        v["t"].zero_()  # floor and step have their corners where steps are whole
     forward, back = local.jvp(v), local.vjp(w)
     step = 1e-6  # central differences: error of the order of step**2, and 1e-16/step
     for t in range(3):
