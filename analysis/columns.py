@@ -23,6 +23,30 @@ ARMS: Columns = {
     "best_trial_key": ("str", "trial_key of the chosen trial"),
 }
 
+# Of the network before training; the column x_init is the metric init/x.
+AUDIT: Columns = {
+    "spectral_radius_init": (
+        "float64",
+        "largest |eigenvalue| of a recurrent matrix U before training; of several U the largest",
+    ),
+    "largest_singular_value_init": ("float64", "σ of U before training; of several U the largest"),
+    "orthogonality_error_init": (
+        "float64",
+        "‖UᵀU - I‖_F/√H before training, of H units; of several U the largest",
+    ),
+    "gradient_bound_init": (
+        "float64",
+        "γσ, γ = sup|φ'|, the most that a step back can multiply the gradient's norm by, before "
+        "training; empty: gates and leaks have no such bound",
+    ),
+    "timescale_min_init": (
+        "float64",
+        "shortest of a unit, 1 + e^b steps, b the bias of the gate that keeps, before training",
+    ),
+    "timescale_median_init": ("float64", "the median of the units"),
+    "timescale_max_init": ("float64", "the longest of a unit"),
+}
+
 RUNS: Columns = {
     **_WHERE,
     "run_id": ("str", "MLflow run id"),
@@ -52,6 +76,8 @@ RUNS: Columns = {
         "slope of ln of the gradient's norm a step of lag, before training",
     ),
     "log_slope_final": ("float64", "the same after training"),
+    **AUDIT,
+    "clip_rule": ("str", "clip.name, the rule that clips"),
     "clip_rate": ("float64", "share of updates in which clipping changed the gradient"),
     "skipped_steps": ("float64", "updates left out because their gradient was not finite"),
     "parameters": ("float64", "trained numbers in the network"),

@@ -7,8 +7,11 @@ import pandas as pd
 
 from analysis.runs import Results
 from analysis.statistics import Interval, wilson_interval
+from analysis.summary import CONFIRMED
 from analysis.tasks import Task
 from analysis.wording import counted, listing, measured, share, short, span, steps_text, whole
+
+CERTAIN = 0.995  # a γσ below this is below 1 in print as well
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def _about(results: Results, task: Task, arms: pd.DataFrame) -> list[str]:
     elif len(run) < len(arms):
         missing = list(arms.loc[arms["confirmations"] == 0, "architecture"])
         sentences.append(f"No confirmation runs yet: {listing(missing)}.")
-    sentences += [_lost(arms), _half_lives(task, arms)]
+    sentences += [_lost(arms), _half_lives(task, arms), _must_vanish(results, run)]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -234,3 +237,22 @@ def _half_lives(task: Task, arms: pd.DataFrame) -> str:
     ]
     text = "Half-life in steps of the gradient of the output h, before → after training"
     return f"{text}: {', '.join(parts)}."
+
+
+def _must_vanish(results: Results, run: pd.DataFrame) -> str:
+    """Arms whose every confirmation starts with γσ below 1: Pascanu, Mikolov & Bengio (2013)."""
+    runs = results.confirmations[results.confirmations["outcome"].isin(CONFIRMED)]
+    largest = runs.groupby("arm")["gradient_bound_init"].max()
+    unknown = runs.loc[runs["gradient_bound_init"].isna(), "arm"]
+    bounds = run["arm"].map(largest).where(~run["arm"].isin(unknown))
+    parts = [
+        f"{name} (at most {short(bound)})"
+        for name, bound in zip(run["architecture"], bounds, strict=True)
+        if bound < CERTAIN
+    ]
+    if not parts:
+        return ""
+    return (
+        "Before training the gradient had to vanish, with γσ below 1 in every confirmation run: "
+        f"{listing(parts)}. Training can change that."
+    )

@@ -212,6 +212,8 @@ def _run_row(
         "half_life_final": lives["final"],
         "log_slope_init": slopes["init"],
         "log_slope_final": slopes["final"],
+        **{name: metric(f"init/{name.removesuffix('_init')}") for name in columns.AUDIT},
+        "clip_rule": run.params.get("clip.name", ""),
         "clip_rate": metric("clip_rate"),
         "skipped_steps": metric("skipped_steps"),
         "parameters": metric("parameters"),

@@ -115,11 +115,15 @@ def panels(
     return figure, axes[:count]
 
 
-def rows(counts: Sequence[int], height: float = 2.5) -> tuple[Figure, list[Axes]]:
-    """A page-wide figure with rows of so many panels, each row filling the width."""
+def rows(counts: Sequence[int], height: float | Sequence[float] = 2.5) -> tuple[Figure, list[Axes]]:
+    """A page-wide figure with rows of so many panels, each row filling the width.
+
+    Inches a row: the same for all, or one number each.
+    """
     columns = math.lcm(*counts)
-    figure = Figure(figsize=(WIDTH, len(counts) * height + 0.5), layout=_layout())
-    grid = figure.add_gridspec(len(counts), columns)
+    heights = [height] * len(counts) if isinstance(height, int | float) else list(height)
+    figure = Figure(figsize=(WIDTH, sum(heights) + 0.5), layout=_layout())
+    grid = figure.add_gridspec(len(counts), columns, height_ratios=heights)
     return figure, [
         figure.add_subplot(grid[row, columns // count * i : columns // count * (i + 1)])
         for row, count in enumerate(counts)
@@ -205,6 +209,35 @@ def plain(text: str, longest: int = 40) -> str:
 def jitter(count: int, width: float) -> np.ndarray:
     """Evenly spaced offsets around 0."""
     return (np.arange(count) - (count - 1) / 2) * width
+
+
+def named_rows(panel: Axes, names: Sequence[str], *, labelled: bool = True) -> None:
+    """A row for each name, from the top down."""
+    panel.set_yticks(range(len(names)), [plain(name, 24) for name in names])
+    panel.set_ylim(len(names) - 0.4, -0.6)
+    panel.tick_params(axis="y", length=0, labelleft=labelled)
+    panel.grid(visible=False, axis="y")
+
+
+def points(
+    panel: Axes, row: float, values: Sequence[float], look: Look, marker: str = "o", **fill: Any
+) -> None:
+    """A point a run, around a row, and a bar at their median; NaNs are left out."""
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    if not len(known):
+        return
+    around = row + jitter(len(known), 0.2 / len(known))
+    panel.plot(known, around, marker, color=look.color, markersize=4.5, zorder=3, **fill)
+    middle = float(np.median(known))
+    panel.plot([middle] * 2, [row - 0.24, row + 0.24], color=INK, linewidth=1.4, zorder=2)
+
+
+def points_legend() -> list[Line2D]:
+    return [
+        Line2D([], [], label="a run", marker="o", linestyle="none", color=MUTED),
+        Line2D([], [], label="their median", marker="|", linestyle="none", color=INK, ms=11),
+    ]
 
 
 def whole_numbers(axes: Axes) -> None:

@@ -37,19 +37,27 @@ CARDS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Kind:
-    """How an architecture behaves: probability to solve, and gradient slope a step of lag."""
+    """How an architecture behaves: probability to solve, and gradient slope a step of lag.
+
+    It starts with about the largest singular value ``sigma``, which bounds the gradient where
+    ``bounded``, and a gate with the ``timescale`` where it has one.
+    """
 
     solves: float
     slope: float
     diverges: float = 0.0
     states: tuple[str, ...] = ("h",)
+    sigma: float = 1.2
+    bounded: bool = False
+    timescale: float | None = None
+    cosine: float = 1.0
 
 
 ARCHITECTURES = {
-    "tanh": Kind(0.0, -0.5),
-    "irnn": Kind(0.7, -0.001, diverges=0.3),
-    "lstm": Kind(0.9, -0.12, states=("h", "c")),
-    "gru": Kind(1.0, -0.08),
+    "tanh": Kind(0.0, -0.5, sigma=0.8, bounded=True, cosine=0.7),
+    "irnn": Kind(0.7, -0.001, diverges=0.3, sigma=1.1, bounded=True),
+    "lstm": Kind(0.9, -0.12, states=("h", "c"), timescale=3.7),
+    "gru": Kind(1.0, -0.08, timescale=30.0),
 }
 TASKS = {"adding-50": ("adding", 50), "digits": ("digits", 64)}
 
@@ -192,6 +200,24 @@ class _Arm:
         self.store.record.runs.extend(runs)
         self.store.texts[parent, "space.json"] = json.dumps(space)
 
+    def _start(self, run_id: str) -> dict[str, float]:
+        """What an audit of the untrained network found."""
+        kind, factor = self.kind, 1 + int(run_id[:8], 16) / 2**32 / 20  # of this run alone
+        found = {
+            "largest_singular_value": kind.sigma * factor,
+            "spectral_radius": 0.6 * kind.sigma * factor,
+            "orthogonality_error": abs(kind.sigma * factor - 1),
+        }
+        if kind.bounded:
+            found["gradient_bound"] = found["largest_singular_value"]
+        if kind.timescale is not None:
+            found |= {
+                "timescale_min": kind.timescale / 2,
+                "timescale_median": kind.timescale * factor,
+                "timescale_max": kind.timescale * 2,
+            }
+        return {f"init/{name}": value for name, value in found.items()}
+
     def _run(
         self,
         key: str,
@@ -250,6 +276,12 @@ class _Arm:
                 norms = 0.02 * np.exp(slope * lags * (1 if state == "h" else 0.7))
                 points[f"gradient_flow/{stage}/{state}"] = norms
                 metrics[f"gradient_flow/{stage}/{state}"] = float(norms[-1])
+        metrics |= self._start(run_id)
+        points |= {
+            "train/grad_norm": np.full(len(progress), 2.0),
+            "train/grad_norm_after": 2.0 - progress,
+            "train/grad_cosine": np.full(len(progress), self.kind.cosine),
+        }
         for name, values in points.items():
             at = lags if name.startswith("gradient_flow") else evaluations
             self.store.points += [

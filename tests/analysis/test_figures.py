@@ -1,9 +1,13 @@
 """Every registered figure on every kind of study: it draws legibly or says why not."""
 
+import json
+import statistics
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from matplotlib import pyplot
+from matplotlib.axes import Axes
 from matplotlib.text import Text
 from synthetic import ARCHITECTURES, Kind, MemoryStore, make
 
@@ -120,3 +124,134 @@ def test_architectures_differ_in_colour_and_in_grey() -> None:
 )
 def test_ticks_of_logarithmic_axes(value: float, text: str) -> None:
     assert style.power(value) == text
+
+
+def reason(figure: str, store: MemoryStore) -> str:
+    found = draw(figure, read_study(store, "synthetic"))
+    assert isinstance(found, Missing)
+    return str(found)
+
+
+def drawing(figure: str, store: MemoryStore) -> Drawing:
+    found = draw(figure, read_study(store, "synthetic"))
+    assert isinstance(found, Drawing)
+    return found
+
+
+def texts(drawn: Drawing) -> list[str]:
+    return [text.get_text() for text in drawn.figure.findobj(Text)]
+
+
+def rows_of(panel: Axes) -> list[str]:
+    return [label.get_text() for label in panel.get_yticklabels()]
+
+
+def test_starts_that_do_not_differ_are_said_in_words() -> None:
+    same = dict.fromkeys(("norm", "value"), ARCHITECTURES["tanh"])
+    said = reason("at_the_start", make(trials=2, architectures=same, tasks=ADDING))
+    assert "start alike" in said
+    runs = read_study(make(trials=2, architectures=same, tasks=ADDING), "synthetic")
+    shown = [*runs.confirmations["gradient_bound_init"]]
+    shown += [*runs.trials.loc[runs.trials["chosen"], "gradient_bound_init"]]
+    assert f"γσ {statistics.median(shown):.3g}" in said
+    assert "one architecture" in reason(
+        "at_the_start", make(trials=2, architectures=ONE, tasks=ADDING)
+    )
+
+
+def test_only_panels_with_data_are_drawn() -> None:
+    """Simple networks have no timescale, and of gates alone no bound is claimed."""
+    simple = {"a": Kind(0, -0.5, bounded=True, sigma=0.5), "b": Kind(0, -0.5, sigma=2.0)}
+    drawn = drawing("at_the_start", make(trials=1, architectures=simple, tasks=ADDING))
+    assert len(drawn.figure.axes) == 2
+    assert any("must vanish" in text for text in texts(drawn))
+    gated = {"a": Kind(0, -0.5, timescale=3.0), "b": Kind(0, -0.5, timescale=30.0)}
+    drawn = drawing("at_the_start", make(trials=1, architectures=gated, tasks=ADDING))
+    assert len(drawn.figure.axes) == 3
+    assert not any("must vanish" in text for text in texts(drawn))
+    assert "length 50" in texts(drawn)
+
+
+def test_medians_of_the_start_stand_where_the_runs_say() -> None:
+    store = make(trials=2, architectures=TWO, tasks=ADDING)
+    results = read_study(store, "synthetic")
+    panel = drawing("at_the_start", store).figure.axes[0]
+    assert rows_of(panel) == list(TWO)
+    chosen = {row.run_id for row in results.trials.itertuples() if row.chosen}
+    for row, name in enumerate(TWO):
+        values = [
+            run.metrics["init/largest_singular_value"]
+            for run in store.record.runs
+            if run.tags.get("axis.architecture") == name
+            and (run.tags["role"] == "confirmation" or run.run_id in chosen)
+        ]
+        bars = [
+            line.get_xdata()[0]  # type: ignore[index]
+            for line in panel.lines
+            if line.get_color() == style.INK and round(float(np.mean(line.get_ydata()))) == row
+        ]
+        assert len(values) == 4
+        assert any(bar == pytest.approx(statistics.median(values)) for bar in bars)
+
+
+def test_tasks_on_which_the_starts_differ_have_panels_of_their_own() -> None:
+    alike = make(trials=1, architectures=TWO)
+    assert len(drawing("at_the_start", alike).figure.axes) == 3
+    runs = [
+        replace(run, metrics=run.metrics | {"init/timescale_median": 20.0})
+        if run.tags.get("axis.task") == "digits" and "init/timescale_median" in run.metrics
+        else run
+        for run in alike.record.runs
+    ]
+    apart = replace(alike, record=replace(alike.record, runs=runs))
+    assert len(drawing("at_the_start", apart).figure.axes) == 4
+
+
+def test_a_matrix_of_zeros_has_a_place() -> None:
+    still = {"zero": Kind(0, -0.5, sigma=0.0, bounded=True), "one": Kind(0, -0.5, sigma=1.0)}
+    drawn = drawing("at_the_start", make(trials=1, architectures=still, tasks=ADDING))
+    assert "below 0.1 is drawn there" in drawn.caption
+
+
+def test_the_order_by_spectral_radius_is_compared_with_the_measured_one() -> None:
+    """Only of five architectures or more; here the two orders are the same."""
+    kinds = {f"a{i}": Kind(0, -1 / i, sigma=i, bounded=True) for i in range(1, 7)}
+    drawn = drawing("at_the_start", make(trials=1, architectures=kinds, tasks=ADDING))
+    assert "rank correlation of 1.00" in drawn.caption
+    few = {name: kinds[name] for name in ("a1", "a2", "a3")}
+    drawn = drawing("at_the_start", make(trials=1, architectures=few, tasks=ADDING))
+    assert "rank correlation" not in drawn.caption
+
+
+def _with_space(store: MemoryStore, **changes: object) -> MemoryStore:
+    changed = {key: json.dumps(json.loads(text) | changes) for key, text in store.texts.items()}
+    return replace(store, texts=changed)
+
+
+def test_clipping_is_shown_where_it_varies_and_acted() -> None:
+    store = make(trials=2, architectures=TWO, tasks=ADDING)
+    assert "neither compared nor searched" in reason("clipping", _with_space(store, search={}))
+    axis = {"rule": {"norm": {"clip.name": "norm"}, "none": {"clip.name": "none"}}}
+    assert drawing("clipping", _with_space(store, search={}, compare=axis))
+    runs = [
+        replace(run, metrics=run.metrics | {"clip_rate": 0.0}) if run.tags["role"] != "arm" else run
+        for run in store.record.runs
+    ]
+    never = replace(store, record=replace(store.record, runs=runs))
+    assert "changed no gradient" in reason("clipping", never)
+
+
+def test_the_cosine_is_shown_where_a_rule_turned_the_gradient() -> None:
+    turned = drawing("clipping", make(trials=2, architectures=TWO, tasks=ADDING))
+    assert len(turned.figure.axes) == 3
+    assert "train/grad_cosine" in turned.metrics
+    straight = drawing("clipping", make(trials=2, architectures=ONE, tasks=ADDING))
+    assert len(straight.figure.axes) == 2
+    assert "train/grad_cosine" not in straight.metrics
+    # Of 30 values from 2 down to 1 the median is 1.5; the median over runs stays there.
+    bars = [
+        line.get_xdata()[0]  # type: ignore[index]
+        for line in straight.figure.axes[1].lines
+        if line.get_color() == style.INK
+    ]
+    assert bars == pytest.approx([2.0, 1.5], abs=0.01)

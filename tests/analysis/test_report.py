@@ -255,3 +255,24 @@ def test_solved_runs_are_not_ranked_by_their_loss() -> None:
     assert "Test loss of tanh, which solved none" in text
     assert "lstm 500 (all), tanh never" in text
     assert "Solved over all settings that the search drew at random: " in text
+
+
+def test_a_gradient_that_had_to_vanish_is_said_of_confirmed_arms_alone() -> None:
+    """tanh starts with γσ of 0.80 to 0.84 and the LSTM without such a bound."""
+    store = make(trials=2, architectures=TWO, tasks=ADDING)
+    largest = max(
+        run.metrics["init/gradient_bound"]
+        for run in store.record.runs
+        if run.tags["role"] == "confirmation" and run.tags["arm"].startswith("tanh")
+    )
+    expected = f"in every confirmation run: tanh (at most {wording.short(largest)})."
+    assert expected in said(store)
+    assert "had to vanish" not in said(store.without(role="confirmation"))
+    at = next(i for i, run in enumerate(store.record.runs) if run.tags["role"] == "confirmation")
+    run = store.record.runs[at]
+    assert run.tags["arm"].startswith("tanh")
+    store.record.runs[at] = replace(run, metrics=run.metrics | {"init/gradient_bound": 1.01})
+    assert "had to vanish" not in said(store)
+    metrics = {k: v for k, v in run.metrics.items() if k != "init/gradient_bound"}
+    store.record.runs[at] = replace(run, metrics=metrics)
+    assert "had to vanish" not in said(store)

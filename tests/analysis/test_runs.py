@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from analysis import columns
 from analysis.runs import Results, read_study
 from analysis.summary import importances, pairs, ranks, summarize
 from study.errors import UserError
+from study.probes.audit import MatrixAudit, Timescales
 from study.tracking import RunRecord
 
 
@@ -49,6 +50,20 @@ def test_columns_are_the_documented_ones(results: Results) -> None:
         for name, (dtype, meaning) in documented.items():
             assert str(table[name].dtype) == dtype
             assert meaning
+
+
+def test_the_audit_of_every_run_is_in_its_row(store: MemoryStore, results: Results) -> None:
+    rows = pd.concat([results.trials, results.confirmations]).set_index("run_id")
+    for run in store.record.runs:
+        if run.tags["role"] == "arm":
+            continue
+        for name in columns.AUDIT:
+            recorded = run.metrics.get(f"init/{name.removesuffix('_init')}", math.nan)
+            assert rows.at[run.run_id, name] == pytest.approx(recorded, nan_ok=True)
+        assert rows.at[run.run_id, "clip_rule"] == run.params["clip.name"]
+    known = {f"{field.name}_init" for field in fields(MatrixAudit)}
+    known |= {f"timescale_{field.name}_init" for field in fields(Timescales)}
+    assert set(columns.AUDIT) == known
 
 
 def test_one_trial_is_chosen_and_it_is_the_best(results: Results) -> None:
