@@ -35,7 +35,6 @@ class Reading:
     sizes: tuple[int, int] = (4, 5)  # I, H
     steps: int = 12
     diagonal: str = ""  # a matrix that is a diagonal in the source
-    unread: tuple[str, ...] = ()  # states whose zero start has a derivative of our own
 
     def parameters(self, layer: Layer) -> Tensors:
         """The witness's, from the layer's full values."""
@@ -126,10 +125,7 @@ class Typed(Reading):
 
 
 class Normalized(Reading):
-    """sLSTM's n is a sum of exponentials: positive.
-
-    At the first step, where it is 0 and c with it, what they are multiplied by is not the source's.
-    """
+    """sLSTM's n is a sum of exponentials: positive."""
 
     def draw(self, cell: Cell, batch: int, generator: Generator) -> Tensors:
         start = super().draw(cell, batch, generator)
@@ -183,7 +179,7 @@ READINGS: dict[str, Reading] = {
     "lstm-jozefowicz": Reading(witness="lstm-b"),
     "lstm-b": Reading(values={"b_f": lambda b: b + 1}),
     "janet": Reading(letters={"g": "c"}, settings={"beta": 1.0}),
-    "slstm": Normalized(unread=("c", "n")),
+    "slstm": Normalized(),
     "mut1": Reading(names={"U_xz": "W_z", "U_xr": "W_r"}),
     "mut2": Reading(names={"U_xz": "W_z", "U_xh": "W_h"}),
     "mut3": Reading(names={"U_xz": "W_z", "U_xr": "W_r", "U_xh": "W_h"}),
@@ -264,8 +260,7 @@ def both(name: str, engine: str, phi: str = "tanh", zeros: bool = False) -> tupl
         result |= {f"d {n}": d for n, d in zip(leaves, gradients, strict=True)}
         if reading.diagonal:
             result[f"d {reading.diagonal}"] = result[f"d {reading.diagonal}"].diagonal()
-        left_out = {f"d first {s}" for s in reading.unread} if zeros else set()
-        return {key: value.detach() for key, value in result.items() if key not in left_out}
+        return {key: value.detach() for key, value in result.items()}
 
     return found(outputs, last), found(expected, ended)
 
