@@ -62,6 +62,13 @@ def representatives() -> list[str]:
     return chosen
 
 
+def compiled() -> list[tuple[str, str]]:
+    """(cell, φ) for the native engine, which takes a second to compile each: tanh with every cell,
+    each φ with the simplest one, and one more with those that stand for the others."""
+    more = representatives()
+    return [(c, p) for c, p in pairs(every=("elman",)) if p == "tanh" or c in more]
+
+
 def first_states(cell: Cell, draw: Callable[[], Tensor]) -> dict[str, Tensor]:
     """A state to start from, by name: random values, but where a cell relies on what they are.
 

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from references import PHIS, elman
 from torch import Tensor
 
 from study.cells import CELLS
@@ -18,11 +19,7 @@ from study.errors import UserError
 from study.layer import Layer
 from study.regularizers import REGULARIZERS
 from study.training import build_model, train
-from tests.references import PHIS as _PHIS
-from tests.references import elman
 
-# torch's own hardsigmoid has a slope of 1/6 in float32, for float64 too.
-PHIS = _PHIS | {"hard-sigmoid": lambda a: torch.nn.functional.hardtanh(a / 3) / 2 + 0.5}
 T, B, H, INPUTS = 7, 3, 4, 2
 CELLS_WITH_MATRICES = [cell for _, cell in CELLS.items() if cell.recurrent_matrices]
 LEAKY = Cell(

@@ -92,10 +92,6 @@ class Program:
         self._columns: dict[Expr, Symbol] = {}
         for assignment in cell.assignments:
             self._assign(assignment.target, assignment.expression)
-        for segment in self.segments:
-            # An operand is multiplied by the columns from its first to its last, by zeros where one
-            # between them does not hear it, and 0·∞ is NaN: those that hear the same stand together.
-            segment.columns.sort(key=lambda column: sorted(k for k, _ in column.products))
 
     def defined(self, segment: int) -> list[Symbol]:
         return [s for s, k in self.where.items() if k == segment]

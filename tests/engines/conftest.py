@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from passes import LANGUAGE
-from sampling import pairs, representatives
+from sampling import compiled, representatives
 
 from study.cells import CELLS
 from study.engines.kernel import kernel
@@ -21,8 +21,8 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def catalogue_kernels(own_cache):
-    """float64 for the whole catalogue, float32 for those that stand for it."""
-    wanted = [(cell, phi, torch.float64) for cell, phi in pairs(every=("elman",))]
+    """float64 for the whole catalogue, float32 for the cells that stand for it."""
+    wanted = [(cell, phi, torch.float64) for cell, phi in compiled()]
     wanted += [(cell, "tanh", torch.float32) for cell in representatives()]
     made = [(CELLS[c], NONLINEARITIES[p], dtype) for c, p, dtype in wanted]
     made += [(cell, NONLINEARITIES["tanh"], torch.float64) for cell in LANGUAGE.values()]
