@@ -89,13 +89,18 @@ class InitConfig(_Section):
 class TrainConfig(_Section):
     """How the network is trained."""
 
-    optimizer: Literal["adam", "sgd", "nesterov", "rmsprop"] = "adam"
+    optimizer: Literal["adam", "sgd", "nesterov", "rmsprop", "guess"] = Field(
+        default="adam", description="guess: all weights drawn anew at every step, nothing learned"
+    )
     lr: float = Field(default=0.005, gt=0, description="learning rate")
     momentum: float = Field(
         default=0.0, ge=0, lt=1, description="of SGD, Nesterov's and RMSProp; 0 for Adam"
     )
     alpha: float = Field(default=0.9, ge=0, lt=1, description="smoothing of RMSProp's squares")
-    batch: int = Field(default=64, ge=1, description="sequences a mini-batch")
+    guess_range: float = Field(
+        default=100.0, gt=0, le=1e6, description="a of guess, whose weights are from U[-a,a]"
+    )
+    batch: int = Field(default=64, ge=1, description="sequences a mini-batch, or to try guesses on")
     input_noise: float = Field(
         default=0.0, ge=0, description="standard deviation of noise added to training inputs"
     )
@@ -105,10 +110,16 @@ class TrainConfig(_Section):
 
     @model_validator(mode="after")
     def _parameters_are_the_optimizers(self) -> "TrainConfig":
-        if self.optimizer == "adam" and self.momentum:
+        if self.optimizer in ("adam", "guess") and self.momentum:
             raise ValueError(
-                "momentum is a parameter of sgd, nesterov and rmsprop, not of adam; set it to 0"
+                f"momentum is a parameter of sgd, nesterov and rmsprop, not of {self.optimizer}; set it to 0"
             )
+        if self.optimizer != "guess" and self.guess_range != 100:
+            raise ValueError(
+                f"guess_range is a parameter of guess, not of {self.optimizer}; leave it at 100"
+            )
+        if self.optimizer == "guess" and self.input_noise:
+            raise ValueError("input_noise is for training; guess has none, set it to 0")
         usual = type(self).model_fields["alpha"].default
         if self.optimizer != "rmsprop" and self.alpha != usual:
             raise ValueError(
@@ -139,6 +150,7 @@ class TrialConfig(_Section):
         check_suits(cell, init.recurrent, init.input, init.bias, init.vector)
         if problem := self.regularizer.refusal(cell):
             raise UserError(problem)
+        self._check_guess()
         self.credit.check(cell, self.task.input_size, self.model.hidden, self.train.batch)
         if not self.credit.goes_back:
             limited = self.clip.signal_limit is not None
@@ -152,6 +164,17 @@ class TrialConfig(_Section):
                         f"credit {self.credit.name!r} has not; take another credit assignment"
                     )
         return self
+
+    def _check_guess(self) -> None:
+        if self.train.optimizer != "guess":
+            return
+        for what, name in (("credit", self.credit.name), ("regularizer", self.regularizer.name)):
+            usual = _usual(what)
+            if name != usual:
+                raise UserError(
+                    f"{what} {name!r} acts on a gradient, and train.optimizer 'guess' has none; "
+                    f"leave it at {usual!r}"
+                )
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, Any]) -> "TrialConfig":
@@ -198,6 +221,10 @@ GROUPS: dict[str, Choices[Any]] = {
 
 
 _DEFAULT_NAMES = {group: attrgetter(group)(TrialConfig()).name for group in GROUPS}
+
+
+def _usual(group: str) -> str:
+    return str(TrialConfig.model_fields[group].default.name)
 
 
 def known_names() -> list[str]:

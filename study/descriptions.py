@@ -21,6 +21,7 @@ from study.registry import Choices
 from study.regularizers import REGULARIZERS
 from study.space_file import available, find, load
 from study.spaces import Searched, Space, planned_trials
+from study.task_drawing import example
 from study.tasks import TASKS
 
 
@@ -173,8 +174,12 @@ def describe_task(name: str) -> RenderableType:
     facts.add_row("input", f"{task.steps} steps of {task.input_size}")
     read = "after the last step" if task.reads == "last" else "at every step"
     facts.add_row("output", f"{task.output_size}, read {read}")
+    fewest, most = task.lag
+    facts.add_row("lag", f"{fewest} steps" if fewest == most else f"{fewest} to {most} steps")
     facts.add_row("loss", task.loss_name)
     facts.add_row("chance", f"{task.chance_loss:.5g}")
+    if task.floor_loss:
+        facts.add_row("floor", f"{task.floor_loss:.5g}, where all that can be foreseen is")
     for plateau, level in task.plateaus.items():
         facts.add_row("plateau", f"{level:.5g}, {plateau}")
     if task.metric:
@@ -187,7 +192,9 @@ def describe_task(name: str) -> RenderableType:
     facts.add_row("source", task.source)
     paragraphs = inspect.cleandoc(cls.__doc__ or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    return Group(Text(f"{task.name}: {task.title}", style="bold"), "", text, "", facts)
+    drawn = Padding(Text(example(task), style="cyan", no_wrap=True), (0, 0, 0, 4))
+    heading = Text(f"{task.name}: {task.title}", style="bold")
+    return Group(heading, "", text, "", drawn, "", facts)
 
 
 def describe_space(space: Space, path: str) -> RenderableType:

@@ -14,6 +14,7 @@ from study.clipping import Clipped
 from study.clipping.telemetry import curves
 from study.config import TrainConfig, TrialConfig
 from study.engines.recording import Limit, StateGradients
+from study.guessing import guesses
 from study.layer import Layer
 from study.model import Model
 from study.probes.audit import Audit, audit
@@ -89,9 +90,10 @@ class Update:
     """
 
     loss: float
-    clip: Clipped
+    clip: Clipped | None  # None of a guess, which has no gradient
     omega: float | None
     limited: float | None
+    found: bool = False  # a guess that solves the training sample, to be validated at once
 
 
 def score(outcome: Outcome, steps: int, budget: int, best_loss: float, chance_loss: float) -> float:
@@ -128,7 +130,7 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
         outcome = "diverged"  # before the first update; as the first "best", NaN would stay
     step, clipped, skipped, training_seconds = 0, 0, 0, 0.0
     stop = yield Evaluation(0, _named("validation", scores))
-    loop = _updates(model, config)
+    loop = (_guesses if settings.optimizer == "guess" else _updates)(model, config)
     while outcome is None:
         if stop:
             outcome = "pruned"
@@ -145,9 +147,11 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
             if _diverged(window[-1], task):
                 exploded = True
                 break
+            if window[-1].found:
+                break
         training_seconds += time.process_time() - started
-        clipped += sum(update.clip.acted for update in window)
-        skipped += sum(update.clip.skipped for update in window)
+        clipped += sum(update.clip.acted for update in window if update.clip)
+        skipped += sum(update.clip.skipped for update in window if update.clip)
         if not exploded:
             scores = evaluate(model, task, validation)
             exploded = not math.isfinite(scores["loss"])
@@ -243,6 +247,13 @@ def _updates(model: Model, config: TrialConfig) -> Iterator[Update]:
         yield Update(loss.item(), clipped, omega, limited)
 
 
+def _guesses(model: Model, config: TrialConfig) -> Iterator[Update]:
+    sample = next(config.task.training(config.seed, config.train.batch))
+    draws = generator("initialization", config.seed, "guesses")
+    for guess in guesses(model, config.task, sample, config.train.guess_range, draws):
+        yield Update(guess.loss, clip=None, omega=None, found=guess.solves)
+
+
 def _with_noise(batch: Batch, std: float, noise: torch.Generator) -> Batch:
     if std == 0:
         return batch
@@ -262,10 +273,12 @@ def _optimizer(parameters: list[nn.Parameter], settings: TrainConfig) -> torch.o
             return torch.optim.RMSprop(parameters, lr=lr, alpha=settings.alpha, momentum=momentum)
         case "adam":
             return torch.optim.Adam(parameters, lr=lr)
+        case "guess":
+            raise AssertionError("guessing makes no updates")
 
 
 def _diverged(update: Update, task: Task) -> bool:
-    if update.clip.skipped:
+    if update.clip is None or update.clip.skipped:
         return False
     finite = math.isfinite(update.loss) and math.isfinite(update.clip.norm_before)
     return not finite or update.loss > EXPLODED * task.chance_loss
@@ -273,14 +286,14 @@ def _diverged(update: Update, task: Task) -> bool:
 
 def _training_curves(window: list[Update]) -> dict[str, float]:
     """Means over the steps that were made; no numbers when all were skipped."""
-    made = [update for update in window if not update.clip.skipped]
+    made = [update for update in window if not (update.clip and update.clip.skipped)]
     means = {
         "train/loss": [update.loss for update in made],
         "train/omega": [update.omega for update in made if update.omega is not None],
         "train/limited_share": [update.limited for update in made if update.limited is not None],
     }
     values = {name: sum(each) / len(each) for name, each in means.items() if each}
-    return values | curves([update.clip for update in window])
+    return values | curves([update.clip for update in window if update.clip])
 
 
 def _named(split: str, scores: dict[str, float]) -> dict[str, float]:

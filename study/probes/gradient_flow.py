@@ -47,8 +47,9 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
     recorder = StateGradients()
     batch = batch.to(torch.float64)
     predictions = double(batch, recorder)
+    last, targets = _at_the_end(predictions, batch), _at_the_end(batch.targets, batch)
     # The loss is a mean over sequences; times their number, each has the gradient of its own loss.
-    (task.loss(predictions[-1:], batch.targets[-1:]) * len(batch)).backward()
+    (task.loss(last, targets) * len(batch)).backward()
     norms = {s: _mean_by_lag(_norms(recorder[s]), batch.ends) for s in model.layer.cell.variables}
     if not all(np.isfinite(values).all() for values in norms.values()):
         return None
@@ -58,6 +59,13 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
         log_slope_per_step=slope,
         half_life_steps=half_life(slope),
     )
+
+
+def _at_the_end(values: Tensor, batch: Batch) -> Tensor:
+    """(S,B,…) -> (1,B,…) at each sequence's last step; the only one where S is 1."""
+    if batch.ends is None or len(values) == 1:
+        return values[-1:]
+    return values[batch.ends, torch.arange(len(batch))][None]
 
 
 def _norms(gradients: Tensor) -> Tensor:

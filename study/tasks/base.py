@@ -1,6 +1,6 @@
 """What a task is: where its sequences come from, what is asked of them, and what chance achieves."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -14,6 +14,7 @@ from study.seeding import generator
 
 VALIDATION_SEQUENCES = 1_000
 TEST_SEQUENCES = 10_000
+NO_TARGET = -1  # the class number of a step at which nothing is asked; among values it is NaN
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,9 @@ class Batch:
     """Sequences and what is asked of them.
 
     ``inputs`` (T,B,I). ``targets`` is (S,B) class numbers or (S,B,C) values for the S steps at which
-    the model is read. ``ends`` (B,), when sequences differ in length, is the index of each one's
-    last step; inputs after it are zero and never read.
+    the model is read; where nothing is asked at a step they are NO_TARGET or NaN. ``ends`` (B,), when
+    sequences differ in length, is the index of each one's last step; inputs after it are zero and
+    never read.
     """
 
     inputs: Tensor
@@ -55,6 +57,7 @@ class Task(Choice):
     reads: ClassVar[Literal["last", "every"]]
     loss_name: ClassVar[str]
     metric: ClassVar[str | None] = None  # the name of what is reported beside the loss
+    most_tested: ClassVar[int] = TEST_SEQUENCES  # fewer where an alphabet makes sequences large
 
     @property
     def input_size(self) -> int:
@@ -70,6 +73,26 @@ class Task(Choice):
         raise NotImplementedError
 
     @property
+    def lag(self) -> tuple[int, int]:
+        """Fewest and most steps from the earliest input that an answer depends on to the answer."""
+        raise NotImplementedError
+
+    @property
+    def alphabet(self) -> Sequence[str] | None:
+        """A character for each input of a one-hot code; None for inputs that are numbers."""
+        return None
+
+    @property
+    def answers(self) -> Sequence[str] | None:
+        """A name for each class; None where they are numbered, or the targets are values."""
+        return None
+
+    @property
+    def memorized(self) -> bool:
+        """Whether the task is a few sequences to be learned by heart, the same in all data sets."""
+        return False
+
+    @property
     def chance_loss(self) -> float:
         """Expected loss of the best prediction that ignores the input; derived in the docstring."""
         raise NotImplementedError
@@ -77,6 +100,11 @@ class Task(Choice):
     @property
     def chance_metric(self) -> float | None:
         return None
+
+    @property
+    def floor_loss(self) -> float:
+        """Expected loss of the best prediction there is; above 0 where not all can be foreseen."""
+        return 0.0
 
     @property
     def plateaus(self) -> Mapping[str, float]:
@@ -118,8 +146,10 @@ class Task(Choice):
             "title": self.title,
             "length": getattr(self, "length", self.steps),
             "steps": self.steps,
+            "lag": list(self.lag),
             "loss": self.loss_name,
             "chance_loss": self.chance_loss,
+            "floor_loss": self.floor_loss,
             "plateaus": dict(self.plateaus),
             "solved": self.solved_rule,
             "metric": self.metric,
@@ -143,7 +173,7 @@ class SyntheticTask(Task):
         return self.sample(generator("validation", 0), VALIDATION_SEQUENCES)
 
     def test(self) -> Batch:
-        return self.sample(generator("test", 0), TEST_SEQUENCES)
+        return self.sample(generator("test", 0), min(TEST_SEQUENCES, self.most_tested))
 
 
 class DatasetTask(Task):
@@ -178,3 +208,58 @@ def cross_entropy(predictions: Tensor, targets: Tensor) -> Tensor:
 def accuracy(predictions: Tensor, targets: Tensor) -> float:
     """Share of positions whose most active output is the target."""
     return float((predictions.argmax(-1) == targets).double().mean())
+
+
+def mean_of_sequences(each: Tensor, asked: Tensor) -> Tensor:
+    """(S,B) -> the mean over sequences of each one's mean over the steps that ask something.
+
+    So a sequence counts the same in a batch of unequal ones as alone.
+    """
+    return (each.where(asked, 0).sum(0) / asked.sum(0).clamp(min=1)).mean()
+
+
+def cross_entropy_where_asked(predictions: Tensor, targets: Tensor) -> Tensor:
+    """`cross_entropy` over the steps whose target is not NO_TARGET; see `mean_of_sequences`."""
+    each = functional.cross_entropy(
+        predictions.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET, reduction="none"
+    )
+    return mean_of_sequences(each.view(targets.shape), targets != NO_TARGET)
+
+
+def squared_error_where_asked(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Mean of (prediction - target)² over the steps whose target is not NaN; (S,B,1) each."""
+    asked = ~targets.isnan()
+    each = (predictions - targets.nan_to_num()) ** 2
+    return mean_of_sequences(each[..., 0], asked[..., 0])
+
+
+def share_all_right(right: Tensor, asked: Tensor) -> float:
+    """Share of sequences that are right (S,B) at every step that asks something."""
+    return float((right | ~asked).all(dim=0).double().mean())
+
+
+def outputs_within(predictions: Tensor, targets: Tensor, bound: float) -> Tensor:
+    """(S,B): every output, after the softmax, is nearer than that to its 0 or 1."""
+    wanted = functional.one_hot(targets.clamp(min=0), predictions.shape[-1])
+    return (predictions.softmax(-1) - wanted).abs().amax(-1) < bound
+
+
+def one_hot(symbols: Tensor, count: int) -> Tensor:
+    """(T,B) -> (T,B,count) in float32; zeros where the symbol is negative."""
+    shown = torch.zeros(*symbols.shape, count)
+    return shown.scatter_(-1, symbols.clamp(min=0)[..., None], (symbols >= 0)[..., None].float())
+
+
+def between(low: int, high: int, shape: tuple[int, ...], generator: Generator) -> Tensor:
+    """Whole numbers, low and high included."""
+    return torch.randint(low, high + 1, shape, generator=generator)
+
+
+def step_chance(shares: Tensor) -> float:
+    """Cross-entropy of the best prediction that knows the step's index only.
+
+    ``shares`` (S,C): the expected weight in the loss of class c being asked for at step s; all sum
+    to 1.
+    """
+    totals = shares.sum(dim=1, keepdim=True)
+    return float(-torch.special.xlogy(shares, shares / totals.clamp(min=1e-300)).sum())

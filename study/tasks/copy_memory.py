@@ -57,6 +57,18 @@ class CopyMemory(SyntheticTask):
         return self.length + 2 * RECALLED
 
     @property
+    def lag(self) -> tuple[int, int]:
+        return self.length + RECALLED, self.length + RECALLED
+
+    @property
+    def alphabet(self) -> str:
+        return "ABCDEFGH·!"
+
+    @property
+    def answers(self) -> str:
+        return "ABCDEFGH·"
+
+    @property
     def chance_loss(self) -> float:
         return RECALLED * math.log(SYMBOLS) / self.steps
 

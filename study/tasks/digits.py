@@ -56,6 +56,10 @@ class Digits(DatasetTask):
         return SIDE * SIDE
 
     @property
+    def lag(self) -> tuple[int, int]:
+        return self.steps - 1, self.steps - 1
+
+    @property
     def chance_loss(self) -> float:
         return math.log(CLASSES)
 

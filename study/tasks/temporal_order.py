@@ -1,4 +1,4 @@
-"""The temporal order problem."""
+"""The temporal order problem with two symbols."""
 
 import math
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from study.tasks.base import Batch, SyntheticTask, accuracy, cross_entropy
 START, END, X, Y = 0, 1, 2, 3
 DISTRACTORS = (4, 5, 6, 7)
 ALPHABET = 8
+NAMES = "EBXYabcd"
 
 
 @TASKS.register
@@ -53,6 +54,19 @@ class TemporalOrder(SyntheticTask):
     @property
     def steps(self) -> int:
         return self.length + self.length // 10
+
+    @property
+    def lag(self) -> tuple[int, int]:
+        tenth = self.length // 10
+        return self.length - 1 - 2 * tenth, self.steps - 1 - tenth
+
+    @property
+    def alphabet(self) -> str:
+        return NAMES
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        return "XX", "XY", "YX", "YY"
 
     @property
     def chance_loss(self) -> float:

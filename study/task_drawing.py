@@ -1,0 +1,88 @@
+"""One sequence of a task and its target, drawn with characters."""
+
+from collections.abc import Sequence
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from study.tasks.base import NO_TARGET, Batch, Task
+
+WIDTH = 60  # steps that fit a line
+_BARS = "▁▂▃▄▅▆▇█"
+_SHORTER = (60, 48, 40, 32, 24, 20, 16, 12, 10)  # lengths to draw instead of one that does not fit
+
+
+def example(task: Task) -> str:
+    """A training sequence, shortened by `shorter` where it would not fit a line.
+
+    Letters for a one-hot input, bars from the least to the greatest value for each other input, and
+    below them what is asked: a blank where nothing is.
+    """
+    drawn = shorter(task)
+    batch = next(drawn.training(0, 1))
+    rows = [*_inputs(drawn, batch), *_targets(drawn, batch)]
+    margin = max(len(name) for name, _ in rows) + 2
+    lines = [f"{name:<{margin}}{line[:WIDTH]}".rstrip() for name, line in rows]
+    if drawn is not task:
+        lines.append(f"(one with length {getattr(drawn, 'length', drawn.steps)})")
+    elif (steps := _steps(batch)) > WIDTH:
+        lines.append(f"(the first {WIDTH} of {steps} steps)")
+    return "\n".join(lines)
+
+
+def shorter(task: Task) -> Task:
+    """The same task with the greatest ``length`` whose steps fit a line, if it has such."""
+    if task.steps <= WIDTH or "length" not in type(task).model_fields:
+        return task
+    for length in _SHORTER:
+        try:
+            made = type(task).model_validate({**task.model_dump(), "length": length})
+        except ValueError:  # too short for the other parameters, and so is what comes next
+            return task
+        if made.steps <= WIDTH:
+            return made
+    return task
+
+
+def _steps(batch: Batch) -> int:
+    return len(batch.inputs) if batch.ends is None else int(batch.ends[0]) + 1
+
+
+def _inputs(task: Task, batch: Batch) -> list[tuple[str, str]]:
+    shown = batch.inputs[: _steps(batch), 0]
+    if task.alphabet is not None:
+        return [("input", "".join(task.alphabet[i] for i in shown.argmax(-1).tolist()))]
+    names = (f"input {i}" for i in count(1)) if shown.shape[1] > 1 else iter(["input"])
+    return [(name, bars(channel)) for name, channel in zip(names, shown.T, strict=False)]
+
+
+def _targets(task: Task, batch: Batch) -> list[tuple[str, str]]:
+    targets = batch.targets[:, 0]
+    classes = not targets.is_floating_point()
+    if task.reads == "last":
+        if not classes:
+            return [("asked at the end", ", ".join(f"{v:.3g}" for v in targets[0].tolist()))]
+        return [("asked at the end", _named(task.answers, int(targets[0])))]
+    if classes:
+        asked = targets.tolist()
+        return [
+            ("asked", "".join(" " if c == NO_TARGET else _named(task.answers, c) for c in asked))
+        ]
+    return [("asked", bars(channel)) for channel in targets.T]
+
+
+def _named(answers: Sequence[str] | None, number: int) -> str:
+    return str(number) if answers is None else answers[number]
+
+
+def bars(values: Tensor) -> str:
+    """One block a value, its height from the least to the greatest; a blank for NaN."""
+    known = values[~values.isnan()]
+    low, high = known.min(), known.max()
+    place = (values - low) / (high - low) if high > low else torch.zeros_like(values)
+    heights = (place.nan_to_num() * (len(_BARS) - 1)).round().long().tolist()
+    missing = values.isnan().tolist()
+    return "".join(
+        " " if gone else _BARS[height] for gone, height in zip(missing, heights, strict=True)
+    )
