@@ -23,10 +23,13 @@ def derive(seed: int, *path: object) -> int:
 
 
 def generator(purpose: Purpose, seed: int, *path: object) -> Generator:
-    """A CPU generator. Two purposes never get the same stream, whatever the seeds.
+    """A CPU generator; two purposes get different streams.
 
     torch's CPU generator uses the lower 32 bits of its seed only: two of them hold the purpose,
-    thirty the hash of the rest.
+    thirty the hash of the rest. So the first four purposes never meet, whatever the seeds; those after
+    them share the fourth's two bits and go into the hash, and meet another with probability 2^-30.
     """
-    low = derive(seed, *path) << 2 | _PURPOSES.index(purpose)
-    return Generator().manual_seed(low)
+    place = _PURPOSES.index(purpose)
+    if place < 4:
+        return Generator().manual_seed(derive(seed, *path) << 2 | place)
+    return Generator().manual_seed(derive(seed, purpose, *path) << 2 | 3)

@@ -251,7 +251,7 @@ def _guesses(model: Model, config: TrialConfig) -> Iterator[Update]:
     sample = next(config.task.training(config.seed, config.train.batch))
     draws = generator("initialization", config.seed, "guesses")
     for guess in guesses(model, config.task, sample, config.train.guess_range, draws):
-        yield Update(guess.loss, clip=None, omega=None, found=guess.solves)
+        yield Update(guess.loss, clip=None, omega=None, limited=None, found=guess.solves)
 
 
 def _with_noise(batch: Batch, std: float, noise: torch.Generator) -> Batch:

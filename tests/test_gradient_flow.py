@@ -154,6 +154,28 @@ def test_copy_counts_the_loss_of_the_last_step_only() -> None:
     np.testing.assert_allclose(ratios, 0.5, rtol=1e-9)
 
 
+def test_unequal_ends_of_a_task_read_at_every_step() -> None:
+    model, task = linear(0.5, task="variable-copy", length=6)
+    batch = task.validation().take(slice(30))
+    assert batch.ends is not None
+    assert len(batch.ends.unique()) > 3
+    flow = gradient_flow(model, task, batch)
+    assert flow is not None
+    by_lag: dict[int, list[float]] = {}
+    for i, end in enumerate(batch.ends.tolist()):
+        one = batch.take(slice(i, i + 1))
+        alone = gradient_flow(model, task, Batch(one.inputs[: end + 1], one.targets[: end + 1]))
+        assert alone is not None
+        for lag, norm in enumerate(alone.norms["h"]):
+            by_lag.setdefault(lag, []).append(norm)
+    np.testing.assert_allclose(
+        flow.norms["h"], [np.mean(by_lag[lag]) for lag in sorted(by_lag)], rtol=1e-9
+    )
+    # Only each one's own last step has a loss: halved at every step back, for every sequence.
+    norms = np.array(flow.norms["h"][: int(batch.ends.min()) + 1])
+    np.testing.assert_allclose(norms[1:] / norms[:-1], 0.5, rtol=1e-9)
+
+
 def test_the_number_of_sequences_does_not_scale_the_norm() -> None:
     model, task = linear(0.8)
     one = task.validation().take(slice(1))

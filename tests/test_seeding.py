@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from study.seeding import derive, generator
 
-PURPOSES = ("training", "validation", "test", "initialization")
+PURPOSES = ("training", "validation", "test", "initialization", "credit", "input noise")
 seeds = st.one_of(st.integers(0, 100), st.integers(0, 2**70), st.sampled_from([2**32, 2**63]))
 
 
