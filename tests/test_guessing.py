@@ -96,7 +96,13 @@ def test_latching_is_guessed_within_few_trials() -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_two_sequence_problem_is_guessed_at_a_lag_of_100(seed: int) -> None:
     """Hochreiter & Schmidhuber (1997): LSTM takes 27,380 sequences to ST1, guessing far fewer."""
-    done = result(run(TrialConfig.from_flat({**LATCH, "seed": seed, "task.name": "two-sequence", "task.length": 100})))
+    done = result(
+        run(
+            TrialConfig.from_flat(
+                {**LATCH, "seed": seed, "task.name": "two-sequence", "task.length": 100}
+            )
+        )
+    )
     assert done.outcome == "solved"
     assert done.best["correct"] == 1
 

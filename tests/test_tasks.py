@@ -39,6 +39,7 @@ def variants() -> list[tuple[str, Task]]:
         if "length" in cls.model_fields:
             # An odd, short length: halves and tenths that do not come out even.
             found.append((f"{name}-17", named(name, length=17)))
+    found.append(("temporal-order-pascanu-3", named("temporal-order-pascanu", symbols=3)))
     return found
 
 

@@ -333,7 +333,7 @@ def test_2a_is_two_sequences() -> None:
 
 
 def test_2b_is_random_between() -> None:
-    batch = drawn("long-lag", length=6, regular=False)
+    batch = drawn("long-lag", 4000, length=6, regular=False)
     shown = symbols(batch)
     assert set(shown[0].tolist()) == {5, 6}
     assert torch.equal(batch.targets[-1], shown[0])

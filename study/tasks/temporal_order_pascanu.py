@@ -37,7 +37,7 @@ class TemporalOrderPascanu(SyntheticTask):
 
     name: Literal["temporal-order-pascanu"] = "temporal-order-pascanu"
     length: int = Field(default=100, ge=10, le=100_000, description="L, steps")
-    symbols: Literal[2, 3] = Field(default=2, description="how many are to be remembered, 2 or 3")
+    symbols: int = Field(default=2, ge=2, le=3, description="how many are to be remembered, 2 or 3")
 
     @property
     def input_size(self) -> int:

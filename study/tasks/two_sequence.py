@@ -44,7 +44,9 @@ class TwoSequence(SyntheticTask):
     name: Literal["two-sequence"] = "two-sequence"
     length: int = Field(default=100, ge=4, le=100_000, description="T, the shortest length, steps")
     version: Literal["3a", "3b", "3c"] = Field(default="3a", description="3a, 3b or 3c")
-    shown: Literal[1, 3] = Field(default=3, description="N, steps that show the class, 1 or 3")
+    shown: int = Field(
+        default=3, ge=1, le=3, description="N, steps that show the class; 1 or 3 there"
+    )
     criterion: Literal["st1", "st2"] = Field(default="st1", description="st1 or st2; st2 for 3c")
 
     @model_validator(mode="before")
