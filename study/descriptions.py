@@ -22,6 +22,7 @@ from study.regularizers import REGULARIZERS
 from study.space_file import available, find, load
 from study.spaces import Searched, Space, planned_trials
 from study.tasks import TASKS
+from study.tasks.base import Task
 
 
 def _table(*columns: str) -> Table:
@@ -170,16 +171,12 @@ def describe_task(name: str) -> RenderableType:
     cls = TASKS[name]
     task = TASKS.build(name)
     facts = _facts()
-    facts.add_row("input", f"{task.steps} steps of {task.input_size}")
-    read = "after the last step" if task.reads == "last" else "at every step"
-    facts.add_row("output", f"{task.output_size}, read {read}")
-    facts.add_row("loss", task.loss_name)
-    facts.add_row("chance", f"{task.chance_loss:.5g}")
-    for plateau, level in task.plateaus.items():
-        facts.add_row("plateau", f"{level:.5g}, {plateau}")
-    if task.metric:
-        facts.add_row("metric", f"{task.metric}, by chance {task.chance_metric:.3g}")
-    facts.add_row("solved", task.solved_rule)
+    try:
+        told = _task_facts(task)
+    except UserError as error:  # files that are not there
+        told = [("loss", task.loss_name), ("data", str(error))]
+    for fact in told:
+        facts.add_row(*fact)
     for field in cls.parameters():
         info = cls.model_fields[field]
         words = f"  ({info.description})" if info.description else ""
@@ -188,6 +185,21 @@ def describe_task(name: str) -> RenderableType:
     paragraphs = inspect.cleandoc(cls.__doc__ or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     return Group(Text(f"{task.name}: {task.title}", style="bold"), "", text, "", facts)
+
+
+def _task_facts(task: Task) -> list[tuple[str, str]]:
+    """Raises UserError where they depend on files that are not there."""
+    read = "after the last step" if task.reads == "last" else "at every step"
+    facts = [
+        ("input", f"{task.steps} steps of {task.input_size}"),
+        ("output", f"{task.output_size}, read {read}"),
+        ("loss", task.loss_name),
+        ("chance", f"{task.chance_loss:.5g}"),
+    ]
+    facts += [("plateau", f"{level:.5g}, {name}") for name, level in task.plateaus.items()]
+    if task.metric:
+        facts.append(("metric", f"{task.metric}, by chance {task.chance_metric:.3g}"))
+    return [*facts, ("solved", task.solved_rule)]
 
 
 def describe_space(space: Space, path: str) -> RenderableType:

@@ -48,7 +48,8 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
     batch = batch.to(torch.float64)
     predictions = double(batch, recorder)
     # The loss is a mean over sequences; times their number, each has the gradient of its own loss.
-    (task.loss(predictions[-1:], batch.targets[-1:]) * len(batch)).backward()
+    last = task.loss(_last(predictions, batch.ends), _last(batch.targets, batch.ends))
+    (last * len(batch)).backward()
     norms = {s: _mean_by_lag(_norms(recorder[s]), batch.ends) for s in model.layer.cell.variables}
     if not all(np.isfinite(values).all() for values in norms.values()):
         return None
@@ -58,6 +59,13 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
         log_slope_per_step=slope,
         half_life_steps=half_life(slope),
     )
+
+
+def _last(values: Tensor, ends: Tensor | None) -> Tensor:
+    """(S,B,…) -> (1,B,…), at each sequence's last step."""
+    if ends is None or len(values) == 1:
+        return values[-1:]
+    return values[ends, torch.arange(len(ends))][None]
 
 
 def _norms(gradients: Tensor) -> Tensor:

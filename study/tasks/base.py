@@ -21,8 +21,8 @@ class Batch:
     """Sequences and what is asked of them.
 
     ``inputs`` (T,B,I). ``targets`` is (S,B) class numbers or (S,B,C) values for the S steps at which
-    the model is read. ``ends`` (B,), when sequences differ in length, is the index of each one's
-    last step; inputs after it are zero and never read.
+    the model is read; where nothing is asked at a step, values are NaN. ``ends`` (B,), when sequences
+    differ in length, is the index of each one's last step; inputs after it are zero and never read.
     """
 
     inputs: Tensor
@@ -55,6 +55,7 @@ class Task(Choice):
     reads: ClassVar[Literal["last", "every"]]
     loss_name: ClassVar[str]
     metric: ClassVar[str | None] = None  # the name of what is reported beside the loss
+    needs_files: ClassVar[bool] = False  # at its defaults; nothing is fetched unless asked
 
     @property
     def input_size(self) -> int:
@@ -68,6 +69,11 @@ class Task(Choice):
     def steps(self) -> int:
         """T, of the longest sequence."""
         raise NotImplementedError
+
+    @property
+    def memorized(self) -> bool:
+        """Whether the task is a few sequences to be learned by heart, the same in all data sets."""
+        return False
 
     @property
     def chance_loss(self) -> float:
