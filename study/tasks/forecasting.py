@@ -22,6 +22,13 @@ class Forecast(DatasetTask):
     reads: ClassVar[Literal["last", "every"]] = "last"
     loss_name: ClassVar[str] = "mean squared error over the variance in training"
 
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        return functional.mse_loss(predictions, targets)
+
+
+class Chaotic(Forecast):
+    """A system integrated here, from many initial states; scaled, a forecast of its mean loses 1."""
+
     solved_below: float
 
     @property
@@ -41,9 +48,6 @@ class Forecast(DatasetTask):
 
     def solved(self, scores: Mapping[str, float]) -> bool:
         return scores["loss"] < self.solved_below
-
-    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        return functional.mse_loss(predictions, targets)
 
 
 def windows(

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from study.tasks import TASKS
 from study.tasks.base import Batch
-from study.tasks.forecasting import Forecast, chaotic_splits
+from study.tasks.forecasting import Chaotic, chaotic_splits
 
 SIGMA, RHO, BETA = 10.0, 28.0, 8 / 3
 STEP = 0.01  # of the integration
@@ -20,7 +20,7 @@ SEED = 0
 
 
 @TASKS.register
-class Lorenz(Forecast):
+class Lorenz(Chaotic):
     """Where will x of the Lorenz system be ``horizon`` samples from now?
 
     dx/dt = σ (y - x), dy/dt = x (ρ - z) - y, dz/dt = x y - β z with σ = 10, ρ = 28, β = 8/3,

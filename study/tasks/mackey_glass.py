@@ -9,7 +9,7 @@ from pydantic import Field
 
 from study.tasks import TASKS
 from study.tasks.base import Batch
-from study.tasks.forecasting import Forecast, chaotic_splits
+from study.tasks.forecasting import Chaotic, chaotic_splits
 
 BETA, GAMMA, EXPONENT = 0.2, 0.1, 10
 SUBSTEPS = 10  # of the integration in a unit of time, which is the sampling interval
@@ -23,7 +23,7 @@ SEED = 0
 
 
 @TASKS.register
-class MackeyGlass(Forecast):
+class MackeyGlass(Chaotic):
     """What will a chaotic series with a delay be ``horizon`` units of time from now?
 
     dx/dt = β x(t-τ)/(1 + x(t-τ)ⁿ) - γ x(t), β = 0.2, γ = 0.1, n = 10, Mackey & Glass (1977);

@@ -61,6 +61,14 @@ class Mnist(DatasetTask):
 
     @property
     def input_size(self) -> int:
+        """Asked for by every configuration, which is so refused when there are no files."""
+        if not self.download:
+            for part in PARTS:
+                _find(self.path, part)
+        return self._width
+
+    @property
+    def _width(self) -> int:
         return SIDE if self.by == "row" else 1
 
     @property
@@ -69,7 +77,7 @@ class Mnist(DatasetTask):
 
     @property
     def steps(self) -> int:
-        return SIDE * SIDE // self.input_size
+        return SIDE * SIDE // self._width
 
     @property
     def lag(self) -> tuple[int, int]:
@@ -102,7 +110,7 @@ class Mnist(DatasetTask):
 
     def _batch(self, images: Tensor, labels: Tensor) -> Batch:
         """From (N,784) bytes and (N) classes."""
-        width = self.input_size
+        width = self._width
         order = slice(None)
         if self.permuted:
             drawn = np.random.default_rng(PERMUTATION_SEED).permutation(SIDE * SIDE)

@@ -66,7 +66,7 @@ class Music(DatasetTask):
 
     @property
     def input_size(self) -> int:
-        return NOTES
+        return self._pieces.splits["training"].inputs.shape[2]
 
     @property
     def output_size(self) -> int:
