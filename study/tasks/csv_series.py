@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from study.errors import UserError
@@ -56,6 +56,20 @@ class CsvSeries(Forecast):
         default=0.8, gt=0, lt=1, description="of the best naive forecast's loss"
     )
 
+    @model_validator(mode="after")
+    def _reads_a_season(self) -> "CsvSeries":
+        if self.season and self._season_back >= self.length:
+            raise ValueError(
+                f"length = {self.length} does not reach one season back from the target; it takes "
+                f"{self._season_back + 1}"
+            )
+        return self
+
+    @property
+    def _season_back(self) -> int:
+        """Steps from the last row read back to the row whole seasons before the target."""
+        return self.season * math.ceil(self.horizon / self.season) - self.horizon
+
     @property
     def _table(self) -> "Table":
         return _load(self.path, self.time, self.columns, self.targets)
@@ -89,12 +103,7 @@ class CsvSeries(Forecast):
         inputs = self.validation().inputs[..., self._table.targets]
         found = {"the last value repeated": self._level(inputs[-1:])}
         if self.season:
-            back = self.season * math.ceil(self.horizon / self.season) - self.horizon
-            if back >= self.length:
-                raise UserError(
-                    f"task.length = {self.length} does not reach one season back from the target; "
-                    f"it takes {back + 1}"
-                )
+            back = self._season_back
             seasonal = inputs[self.length - 1 - back][None]
             found["the value a season before"] = self._level(seasonal)
         return found
