@@ -17,10 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from task_files import music, music_json, pieces
 
+from study.config import TrialConfig
 from study.errors import UserError
+from study.probes.gradient_flow import gradient_flow
 from study.tasks import TASKS
-from study.tasks.base import DatasetTask
+from study.tasks.base import Batch, DatasetTask
 from study.tasks.plain_pickle import read_pickle
+from study.training import build_model
 
 plain = st.recursive(
     st.integers() | st.text() | st.booleans() | st.none(),
@@ -163,6 +166,23 @@ def test_padded_frames_have_no_gradient(tmp_path: Path) -> None:
     after = torch.arange(task.steps)[: len(batch.targets), None] > batch.ends
     assert (predictions.grad[after] == 0).all()
     assert (predictions.grad[~after] != 0).all()
+
+
+def test_the_gradient_flow_starts_at_each_pieces_own_last_frame(tmp_path: Path) -> None:
+    config = TrialConfig.from_flat({"task": "music", "task.path": music(tmp_path)["path"]})
+    model, batch = build_model(config), config.task.validation()
+    assert batch.ends is not None
+    together = gradient_flow(model, config.task, batch)
+    assert together is not None
+    alone = []
+    for i, end in enumerate(batch.ends.tolist()):
+        cut = Batch(batch.inputs[: end + 1, i : i + 1], batch.targets[: end + 1, i : i + 1])
+        flow = gradient_flow(model, config.task, cut)
+        assert flow is not None
+        alone.append(flow.norms["h"])
+    for lag, norm in enumerate(together.norms["h"]):
+        reached = [norms[lag] for norms in alone if lag < len(norms)]
+        assert norm == pytest.approx(sum(reached) / len(reached), rel=1e-9)
 
 
 def test_chance_is_every_note_at_its_frequency(tmp_path: Path) -> None:

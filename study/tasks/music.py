@@ -42,7 +42,7 @@ class Music(DatasetTask):
     Loss: negative log-likelihood of a frame, Σ over the 88 notes of -y ln p - (1-y) ln(1-p), mean
     over all frames of all pieces (evaluated 500 pieces at a time). ``accuracy`` at a threshold of
     1/2 is TP/(TP + FP + FN), Bay, Ehmann & Downie (2009). Chance: every note at its own frequency
-    in training, Σ H(p_n). Published on JSB about 8.5 for LSTM and GRU, Chung et al. (2014); the
+    in training, Σ H(p_n). Published on JSB: LSTM 8.67, GRU 8.54, Chung et al. (2014); the
     lags are those of bars and phrases.
     """
 
@@ -190,16 +190,16 @@ def read_rolls(
             raise UserError(
                 f"{file} has no {names[0]!r} beside {', '.join(map(str, [*given][:9]))}"
             )
-        rolls[split] = []
-        for i, piece in enumerate(_sequence(given[name], f"{file}: {name}")):
-            where = f"{file}: {name}, piece {i}"
-            piece = _sequence(piece, where)
-            frames += len(piece)
-            if frames > MOST_FRAMES:
-                raise UserError(f"{file} has more than {MOST_FRAMES:,} frames")
-            rolls[split].append(
-                [_frame(frame, f"{where}, frame {t}") for t, frame in enumerate(piece)]
-            )
+        pieces = _sequence(given[name], f"{file}: {name}")
+        places = [f"{file}: {name}, piece {i}" for i in range(len(pieces))]
+        # Counted before any is looked into: a small pickle can hold one piece a million times.
+        frames += sum(len(_sequence(p, at)) for p, at in zip(pieces, places, strict=True))
+        if frames > MOST_FRAMES:
+            raise UserError(f"{file} has more than {MOST_FRAMES:,} frames")
+        rolls[split] = [
+            [_frame(frame, f"{at}, frame {t}") for t, frame in enumerate(piece)]
+            for piece, at in zip(pieces, places, strict=True)
+        ]
     return rolls
 
 
