@@ -23,6 +23,7 @@ from study.space_file import available, find, load
 from study.spaces import Searched, Space, planned_trials
 from study.task_drawing import example
 from study.tasks import TASKS
+from study.tasks.base import Task
 
 
 def _table(*columns: str) -> Table:
@@ -171,20 +172,12 @@ def describe_task(name: str) -> RenderableType:
     cls = TASKS[name]
     task = TASKS.build(name)
     facts = _facts()
-    facts.add_row("input", f"{task.steps} steps of {task.input_size}")
-    read = "after the last step" if task.reads == "last" else "at every step"
-    facts.add_row("output", f"{task.output_size}, read {read}")
-    fewest, most = task.lag
-    facts.add_row("lag", f"{fewest} steps" if fewest == most else f"{fewest} to {most} steps")
-    facts.add_row("loss", task.loss_name)
-    facts.add_row("chance", f"{task.chance_loss:.5g}")
-    if task.floor_loss:
-        facts.add_row("floor", f"{task.floor_loss:.5g}, where all that can be foreseen is")
-    for plateau, level in task.plateaus.items():
-        facts.add_row("plateau", f"{level:.5g}, {plateau}")
-    if task.metric:
-        facts.add_row("metric", f"{task.metric}, by chance {task.chance_metric:.3g}")
-    facts.add_row("solved", task.solved_rule)
+    try:
+        told, drawn = _task_facts(task), example(task)
+    except UserError as error:  # files that are not there
+        told, drawn = [("loss", task.loss_name), ("data", str(error))], ""
+    for fact in told:
+        facts.add_row(*fact)
     for field in cls.parameters():
         info = cls.model_fields[field]
         words = f"  ({info.description})" if info.description else ""
@@ -192,9 +185,30 @@ def describe_task(name: str) -> RenderableType:
     facts.add_row("source", task.source)
     paragraphs = inspect.cleandoc(cls.__doc__ or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    drawn = Padding(Text(example(task), style="cyan", no_wrap=True), (0, 0, 0, 4))
     heading = Text(f"{task.name}: {task.title}", style="bold")
-    return Group(heading, "", text, "", drawn, "", facts)
+    if drawn:
+        picture = Padding(Text(drawn, style="cyan", no_wrap=True), (0, 0, 0, 4))
+        return Group(heading, "", text, "", picture, "", facts)
+    return Group(heading, "", text, "", facts)
+
+
+def _task_facts(task: Task) -> list[tuple[str, str]]:
+    """Raises UserError where they depend on files that are not there."""
+    read = "after the last step" if task.reads == "last" else "at every step"
+    fewest, most = task.lag
+    facts = [
+        ("input", f"{task.steps} steps of {task.input_size}"),
+        ("output", f"{task.output_size}, read {read}"),
+        ("lag", f"{fewest} steps" if fewest == most else f"{fewest} to {most} steps"),
+        ("loss", task.loss_name),
+        ("chance", f"{task.chance_loss:.5g}"),
+    ]
+    if task.floor_loss:
+        facts.append(("floor", f"{task.floor_loss:.5g}, where all that can be foreseen is"))
+    facts += [("plateau", f"{level:.5g}, {name}") for name, level in task.plateaus.items()]
+    if task.metric:
+        facts.append(("metric", f"{task.metric}, by chance {task.chance_metric:.3g}"))
+    return [*facts, ("solved", task.solved_rule)]
 
 
 def describe_space(space: Space, path: str) -> RenderableType:

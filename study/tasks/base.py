@@ -58,6 +58,7 @@ class Task(Choice):
     loss_name: ClassVar[str]
     metric: ClassVar[str | None] = None  # the name of what is reported beside the loss
     most_tested: ClassVar[int] = TEST_SEQUENCES  # fewer where an alphabet makes sequences large
+    needs_files: ClassVar[bool] = False  # at its defaults; nothing is fetched unless asked
 
     @property
     def input_size(self) -> int:

@@ -1,0 +1,209 @@
+"""Character language modelling."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from study.errors import UserError
+from study.tasks import TASKS, corpora
+from study.tasks.base import Batch, DatasetTask, accuracy, cross_entropy
+from study.tasks.corpora import Split
+from study.tasks.lazy import LazyBatch
+
+CHUNK = 10_000_000  # characters counted at once, to bound memory
+
+
+@TASKS.register
+class Characters(DatasetTask):
+    """Which character comes next in a text?
+
+    One-hot characters, the most frequent ones of the training part and one class for all others.
+    A text is cut into windows of ``length`` steps, every character predicted once; each window
+    starts from the initial state, so that bits per character are somewhat above those of work that
+    carries the state on. Out of the box the source code of Python's standard library, split by
+    file; its text differs from one version of Python to the next. ``text8`` and ``enwik8`` (90, 5
+    and 5 million bytes) and ``ptb`` (three files) in their usual splits; ``files`` is any text.
+
+    Chance: the entropy of single characters in the training part. Knowing only the current
+    character leaves the entropy of the next one given that. The lags are those of language: a word
+    within 10 steps, a bracket or an indentation within hundreds. Graves (2013), section 3.
+    """
+
+    title: ClassVar[str] = "Character language modelling"
+    source: ClassVar[str] = (
+        "Graves (2013), Generating sequences with recurrent neural networks; splits of text8, enwik8"
+        " and Penn Treebank after Mikolov et al. (2012), Subword language modeling"
+    )
+    reads: ClassVar[Literal["last", "every"]] = "every"
+    loss_name: ClassVar[str] = "cross-entropy (nats per character)"
+    metric: ClassVar[str | None] = "accuracy"
+
+    name: Literal["characters"] = "characters"
+    corpus: Literal["python", "files", "ptb", "text8", "enwik8"] = Field(
+        default="python", description="python needs no files, the others task.path"
+    )
+    path: str = Field(default="", description="the text file, or the folder of the files")
+    pattern: str = Field(default="*.txt", description="which files of a folder, for corpus files")
+    length: int = Field(default=100, ge=1, le=100_000, description="steps a window")
+    vocabulary: int = Field(default=256, ge=2, le=4096, description="most characters kept apart")
+    validated: int = Field(
+        default=1000, ge=1, description="most windows of validation read, evenly spaced"
+    )
+    solved_below: float = Field(default=2.5, gt=0, description="validation bits per character")
+
+    @property
+    def _text(self) -> "Text":
+        return _load(self.corpus, self.path, self.pattern, self.vocabulary)
+
+    @property
+    def input_size(self) -> int:
+        return self._text.size
+
+    @property
+    def output_size(self) -> int:
+        return self._text.size
+
+    @property
+    def steps(self) -> int:
+        return self.length
+
+    @property
+    def lag(self) -> tuple[int, int]:
+        return 0, self.steps - 1
+
+    @property
+    def chance_loss(self) -> float:
+        return self._text.entropy
+
+    @property
+    def chance_metric(self) -> float:
+        return float(self._text.frequencies.max())
+
+    @property
+    def plateaus(self) -> Mapping[str, float]:
+        level = self._text.conditional_entropy
+        return {"only the current character known": level} if 0 < level < self.chance_loss else {}
+
+    @property
+    def solved_rule(self) -> str:
+        return f"below {self.solved_below:g} bits per character"
+
+    def solved(self, scores: Mapping[str, float]) -> bool:
+        return scores["bits"] < self.solved_below
+
+    def splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
+        windows = {split: self._windows(split) for split in self._text.splits}
+        every = windows["validation"]
+        kept = np.linspace(0, len(every) - 1, min(self.validated, len(every))).round()
+        windows["validation"] = every[torch.from_numpy(kept).long()]
+        return {split: self._batch(windows) for split, windows in windows.items()}
+
+    def _windows(self, split: Split) -> Tensor:
+        symbols = self._text.splits[split]
+        if len(symbols) <= self.length:
+            raise UserError(
+                f"the {split} part of the text has {len(symbols)} characters, too few for a window "
+                f"of {self.length} and one more; shorten task.length or take a longer text"
+            )
+        return symbols.unfold(0, self.length + 1, self.length)  # (windows, T+1), a view
+
+    def _batch(self, windows: Tensor) -> Batch:
+        size = self._text.size
+
+        def make(rows: Tensor) -> Batch:
+            symbols = windows[rows].T.long()
+            return Batch(functional.one_hot(symbols[:-1], size).float(), symbols[1:])
+
+        return LazyBatch(len(windows), make)
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(predictions, targets)
+
+    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+        loss = float(self.loss(predictions, targets))
+        return {
+            "loss": loss,
+            "bits": loss / math.log(2),
+            "accuracy": accuracy(predictions, targets),
+        }
+
+
+@dataclass(frozen=True)
+class Text:
+    """Symbols of the three parts: 0 is whatever is not among the ``size`` - 1 characters kept."""
+
+    splits: Mapping[Split, Tensor]  # (characters) each, uint8 or int16
+    characters: np.ndarray  # code points of symbols 1, 2, …
+
+    @property
+    def size(self) -> int:
+        return len(self.characters) + 1
+
+    @cached_property
+    def frequencies(self) -> np.ndarray:
+        counts = _counts(self.splits["training"].numpy(), self.size)
+        return counts / counts.sum()
+
+    @cached_property
+    def entropy(self) -> float:
+        return _entropy(self.frequencies)
+
+    @cached_property
+    def conditional_entropy(self) -> float:
+        """H(next | current) = H(current, next) - H(current), in nats, in the training part."""
+        symbols, pairs = self.splits["training"].numpy(), np.zeros(self.size**2, dtype=np.int64)
+        for start in range(0, len(symbols) - 1, CHUNK):
+            part = symbols[start : start + CHUNK + 1].astype(np.int64)
+            pairs += np.bincount(part[:-1] * self.size + part[1:], minlength=len(pairs))
+        first = pairs.reshape(self.size, self.size).sum(axis=1)
+        return _entropy(pairs / pairs.sum()) - _entropy(first / first.sum())
+
+
+def _counts(symbols: np.ndarray, size: int) -> np.ndarray:
+    counts = np.zeros(size, dtype=np.int64)
+    for start in range(0, len(symbols), CHUNK):
+        counts += np.bincount(symbols[start : start + CHUNK], minlength=size)
+    return counts
+
+
+def _entropy(frequencies: np.ndarray) -> float:
+    there = frequencies[frequencies > 0]
+    return float(-(there * np.log(there)).sum())
+
+
+@lru_cache(maxsize=2)
+def _load(corpus: str, path: str, pattern: str, vocabulary: int) -> Text:
+    match corpus:
+        case "python":
+            if path:
+                raise UserError(
+                    "task.path is for text of your own; set task.corpus as well, to 'files', 'ptb', "
+                    "'text8' or 'enwik8'"
+                )
+            codes = corpora.library()
+        case "files":
+            codes = corpora.files(path, pattern)
+        case "ptb":
+            codes = corpora.penn_treebank(path)
+        case _:
+            codes = corpora.hutter(corpus, path)
+    for split, part in codes.items():
+        if len(part) < 2:
+            raise UserError(f"the {split} part of the text has {len(part)} characters")
+    largest = int(max(part.max() for part in codes.values()))
+    counts = _counts(codes["training"], largest + 1)
+    seen = np.flatnonzero(counts)
+    if len(seen) < 2:
+        raise UserError("the training part of the text is one character over and over")
+    kept = seen[np.lexsort((seen, -counts[seen]))][:vocabulary]
+    table = np.zeros(largest + 1, dtype=np.uint8 if len(kept) < 256 else np.int16)
+    table[kept] = np.arange(1, len(kept) + 1)
+    return Text({split: torch.from_numpy(table[part]) for split, part in codes.items()}, kept)

@@ -1,0 +1,146 @@
+"""Classification of the texts of a CSV file."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from study.errors import UserError
+from study.tasks import TASKS
+from study.tasks.base import Batch
+from study.tasks.classification import Classification, stratified
+from study.tasks.files import column, existing, missing, read_table
+from study.tasks.lazy import LazyBatch
+
+WORD = re.compile(r"\w+|[^\w\s]")
+MOST_CLASSES = 1000
+HELD_OUT_SHARE = 0.1  # each for validation and for test
+
+
+@TASKS.register
+class CsvText(Classification):
+    """Which label has a text, once it is read to its end?
+
+    A CSV file (.tsv: tabs) with a header, a column of texts and one of labels, such as film reviews
+    and their sentiment. Words in lower case and punctuation marks, or characters, one-hot: the most
+    frequent of the training part and one class for all others; only the first ``length`` of a text
+    are read. A text that occurs again is used once, so that none is in two parts; then of every
+    class a tenth validates and a tenth tests, in one fixed random choice. A sentiment may hang on a
+    word anywhere: lags up to the length.
+
+    Chance: the entropy of the labels' frequencies in training. Protocol after Maas et al. (2011).
+    """
+
+    title: ClassVar[str] = "Labels of texts"
+    source: ClassVar[str] = "after Maas et al. (2011), Learning word vectors for sentiment analysis"
+
+    name: Literal["csv-text"] = "csv-text"
+    path: str = Field(default="", description="the CSV file")
+    text: str = Field(default="text", description="the column of the texts")
+    label: str = Field(default="label", description="the column of the labels")
+    unit: Literal["word", "character"] = Field(default="word", description="what a step reads")
+    vocabulary: int = Field(default=1000, ge=2, le=4096, description="most units kept apart")
+    length: int = Field(default=200, ge=1, le=100_000, description="most steps read of a text")
+
+    @property
+    def _texts(self) -> "Texts":
+        return _load(self.path, self.text, self.label, self.unit, self.vocabulary, self.length)
+
+    @property
+    def _prior(self) -> np.ndarray:
+        return self._texts.prior
+
+    @property
+    def input_size(self) -> int:
+        return self._texts.size
+
+    @property
+    def steps(self) -> int:
+        return self._texts.steps
+
+    def splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
+        texts = self._texts
+        return {split: _batch(texts, rows) for split, rows in texts.rows.items()}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Units as symbols, 0 for the ones that are not kept; -1 after the end of a text."""
+
+    symbols: Tensor  # (texts, steps), int16
+    labels: Tensor  # (texts)
+    rows: Mapping[Literal["training", "validation", "test"], Tensor]
+    size: int  # symbols there are
+    prior: np.ndarray
+
+    @property
+    def steps(self) -> int:
+        return self.symbols.shape[1]
+
+
+def _batch(texts: Texts, kept: Tensor) -> Batch:
+    def make(rows: Tensor) -> Batch:
+        symbols = texts.symbols[kept[rows]].T.long()
+        there = symbols >= 0
+        shown = functional.one_hot(symbols.clamp(min=0), texts.size).float() * there[..., None]
+        return Batch(shown, texts.labels[kept[rows]][None], there.sum(0) - 1)
+
+    return LazyBatch(len(kept), make)
+
+
+@lru_cache(maxsize=2)
+def _load(path: str, text: str, label: str, unit: str, vocabulary: int, length: int) -> Texts:
+    file = existing(path)
+    if file is None or not file.is_file():
+        raise missing(
+            "csv-text",
+            path,
+            "a CSV file with a header, a column of texts and one of labels",
+            "film reviews with their sentiment come as such files",
+        )
+    header, table = read_table(file)
+    at, to = column(file, header, text), column(file, header, label)
+    split = WORD.findall if unit == "word" else list
+    found: dict[tuple[str, ...], str] = {}
+    for row in table:
+        units = tuple(split(row[at].lower() if unit == "word" else row[at])[:length])
+        if not row[to].strip():
+            raise UserError(f"{file} has a text without a label: {row[at][:40]!r}")
+        if units:
+            found.setdefault(units, row[to].strip())
+    names = sorted(set(found.values()))
+    if not 2 <= len(names) <= MOST_CLASSES:
+        raise UserError(
+            f"{file}: {label!r} has {len(names)} different labels; 2 to {MOST_CLASSES} make classes"
+        )
+    labels = [names.index(name) for name in found.values()]
+    validation, test, training = stratified(labels, [HELD_OUT_SHARE, HELD_OUT_SHARE])
+    if not len(validation) or not len(test):
+        raise UserError(f"{file} has {len(found)} different texts, too few to hold tenths out")
+    texts = list(found)
+    counts = Counter(u for i in training for u in texts[i])
+    kept = sorted(counts, key=lambda u: (-counts[u], u))[:vocabulary]
+    codes = {u: symbol for symbol, u in enumerate(kept, 1)}
+    steps = max(map(len, texts))
+    symbols = np.full((len(texts), steps), -1, dtype=np.int16)
+    for i, units in enumerate(texts):
+        symbols[i, : len(units)] = [codes.get(u, 0) for u in units]
+    return Texts(
+        torch.from_numpy(symbols),
+        torch.tensor(labels),
+        {
+            "training": torch.from_numpy(training),
+            "validation": torch.from_numpy(validation),
+            "test": torch.from_numpy(test),
+        },
+        len(kept) + 1,
+        np.bincount([labels[i] for i in training], minlength=len(names)) / len(training),
+    )

@@ -1,0 +1,323 @@
+"""Texts: one word, characters in their standard splits, labelled texts."""
+
+import hashlib
+import math
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from task_files import table, texts
+
+from study.config import TrialConfig
+from study.errors import UserError
+from study.tasks import TASKS, corpora
+from study.tasks.base import DatasetTask
+from study.tasks.characters import Characters
+from study.tasks.csv_text import CsvText
+from study.training import Result, train
+
+
+def named(name: str, **parameters: object) -> Any:
+    return TASKS.build({"name": name, **parameters})
+
+
+def refused(task: DatasetTask, *words: str) -> str:
+    with pytest.raises(UserError) as caught:
+        task.validation()
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+    return str(caught.value)
+
+
+# Hello
+
+
+def test_hello_is_the_lectures_one() -> None:
+    batch = named("hello").validation()
+    letters = sorted("helo")
+    assert "".join(letters[i] for i in batch.inputs[:, 0].argmax(-1)) == "hell"
+    assert "".join(letters[i] for i in batch.targets[:, 0]) == "ello"
+    assert batch.inputs.sum() == 4
+    task = named("hello")
+    assert task.chance_loss == pytest.approx(2 * 0.25 * math.log(4) + 0.5 * math.log(2))
+    assert list(task.plateaus.values()) == [pytest.approx(math.log(2) / 2)]
+    assert (task.lag, task.chance_metric) == ((0, 1), 0.5)
+
+
+def test_hello_is_memorized_by_an_lstm() -> None:
+    flat = {"task": "hello", "model.hidden": 8, "train.lr": 0.05, "train.steps": 300}
+    result = list(train(TrialConfig.from_flat(flat)))[-1]
+    assert isinstance(result, Result)
+    assert result.outcome == "solved"
+
+
+def test_a_word_that_needs_no_memory_has_no_plateau_and_no_lag() -> None:
+    assert named("hello", word="abcd").plateaus == {}
+    assert named("hello", word="abcd").lag == (0, 0)
+    assert named("hello", word="abcxabcy").lag == (0, 3)  # abc, and before it the beginning or x
+
+
+@pytest.mark.parametrize("word", ["", "ab", "abb", "x" * 101])
+def test_a_word_without_a_question_is_refused(word: str) -> None:
+    with pytest.raises(UserError, match="word"):
+        named("hello", word=word)
+
+
+# Characters
+
+
+def shown(task: Characters, split: str) -> list[str]:
+    """The windows of a split as text, the first character read to the last one predicted."""
+    kept = "?" + "".join(map(chr, task._text.characters))
+    batch = task.splits()[split]  # type: ignore[index]
+    whole = torch.cat([batch.inputs.argmax(-1)[:1], batch.targets])
+    assert torch.equal(batch.inputs.argmax(-1)[1:], batch.targets[:-1])
+    assert (batch.inputs.sum(-1) == 1).all()
+    return ["".join(kept[i] for i in column) for column in whole.T]
+
+
+@pytest.fixture
+def sentence(tmp_path: Path) -> Path:
+    words = np.random.default_rng(5).choice(["ab ", "bca ", "é, ", "abc.\n"], 2000)
+    (tmp_path / "one.txt").write_text("".join(words), encoding="utf-8")
+    return tmp_path / "one.txt"
+
+
+def test_a_file_is_split_in_order_and_every_character_predicted_once(sentence: Path) -> None:
+    text = sentence.read_text(encoding="utf-8")
+    n = len(text)
+    task = named("characters", corpus="files", path=str(sentence), length=7)
+    cuts = {"training": (0, n * 90 // 100), "validation": (n * 90 // 100, n * 95 // 100)}
+    for split, (start, end) in {**cuts, "test": (n * 95 // 100, n)}.items():
+        windows = shown(task, split)
+        assert len(windows) == (end - start - 1) // 7
+        told = windows[0][0] + "".join(window[1:] for window in windows)
+        assert told == text[start:end][: len(told)]
+
+
+def test_levels_are_the_entropies_of_the_training_part(sentence: Path) -> None:
+    task = named("characters", corpus="files", path=str(sentence), length=7)
+    text = sentence.read_text(encoding="utf-8")
+    text = text[: len(text) * 90 // 100]
+
+    def entropy(counts: Counter[Any]) -> float:
+        n = counts.total()
+        return -sum(c / n * math.log(c / n) for c in counts.values())
+
+    assert task.chance_loss == pytest.approx(entropy(Counter(text)), rel=1e-12)
+    level = entropy(Counter(pairwise(text))) - entropy(Counter(text[:-1]))
+    assert list(task.plateaus.values()) == [pytest.approx(level, rel=1e-9)]
+    assert task.chance_metric == max(Counter(text).values()) / len(text)
+
+
+def test_what_training_lacks_or_is_rare_is_the_unknown_symbol(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("c" + "aab" * 300 + "ab" * 49 + "Z", encoding="utf-8")
+    task = named("characters", corpus="files", path=str(tmp_path / "a.txt"), length=7)
+    assert task.input_size == 4
+    assert shown(task, "test")[-1].endswith("?")
+    task = named("characters", corpus="files", path=str(tmp_path / "a.txt"), vocabulary=2)
+    assert task.input_size == 3
+    assert "".join(map(chr, task._text.characters)) == "ab"
+
+
+def test_bits_are_nats_over_ln_2() -> None:
+    task = named("characters", solved_below=1.5)
+    logits = torch.zeros(3, 2, task.output_size)
+    scores = task.scores(logits, torch.zeros(3, 2, dtype=torch.long))
+    assert scores["bits"] == pytest.approx(math.log2(task.output_size))
+    assert task.solved({"bits": 1.4999})
+    assert not task.solved({"bits": 1.5})
+
+
+def test_the_library_is_split_by_file_and_the_same_everywhere() -> None:
+    names = [name for modules in corpora.LIBRARY.values() for name in modules]
+    assert len(set(names)) == len(names)
+    codes = corpora.library()
+    hashes = {hashlib.sha256(codes[split].tobytes()).hexdigest() for split in codes}
+    assert len(hashes) == 3
+    again = corpora.library()
+    assert all(np.array_equal(codes[split], again[split]) for split in codes)
+    import random
+
+    assert Path(random.__file__).read_text(encoding="utf-8")[:100] == "".join(
+        map(chr, codes["test"][:100])
+    )
+    task = named("characters")
+    windows = {s: {row.numpy().tobytes() for row in task._windows(s)} for s in codes}
+    assert not windows["training"] & (windows["validation"] | windows["test"])
+
+
+def test_validation_reads_evenly_spaced_windows(sentence: Path) -> None:
+    whole = named("characters", corpus="files", path=str(sentence), length=2)
+    some = named("characters", corpus="files", path=str(sentence), length=2, validated=5)
+    all_windows, windows = shown(whole, "validation"), shown(some, "validation")
+    assert len(windows) == 5
+    assert windows[0] == all_windows[0]
+    assert windows[-1] == all_windows[-1]
+    assert shown(some, "test") == shown(whole, "test")
+
+
+def test_a_folder_is_split_by_file_and_a_copy_is_used_once(tmp_path: Path) -> None:
+    (tmp_path / "deeper").mkdir()
+    for i in range(20):
+        text = "".join(chr(97 + (i + k * k) % 26) for k in range(50)) + f"#{i:02d}"
+        (tmp_path / ("deeper" if i % 2 else "") / f"{i}.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "copy.txt").write_bytes((tmp_path / "0.txt").read_bytes())
+    (tmp_path / "other.bin").write_bytes(b"\xff\xfe\0")
+    codes = corpora.files(str(tmp_path), "*.txt")
+    parts = {split: "".join(map(chr, part)) for split, part in codes.items()}
+    found = [set(part.split("#")) for part in parts.values()]
+    assert {split: part.count("#") for split, part in parts.items()} == {
+        "training": 16,
+        "validation": 2,
+        "test": 2,
+    }
+    assert sum(map(len, found)) >= 23
+    with pytest.raises(UserError, match=r"other\.bin is not UTF-8 text: byte 0 is 0xff"):
+        corpora.files(str(tmp_path), "*")
+
+
+def test_penn_treebank_is_its_three_files(tmp_path: Path) -> None:
+    for split, name in corpora.PTB.items():
+        text = f" the <unk> of {split} N \n" * 20
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    task = named("characters", corpus="ptb", path=str(tmp_path), length=24)
+    assert shown(task, "training")[0] == " the <unk> of training N \n"[:25]
+    assert " the <unk> of" in shown(task, "test")[0]
+    (tmp_path / "ptb.valid.txt").unlink()
+    bad = named("characters", corpus="ptb", path=f"{tmp_path}/", length=25)
+    refused(bad, "ptb.train.txt, ptb.valid.txt, ptb.test.txt", "task.path")
+
+
+@pytest.mark.parametrize("corpus", ["text8", "enwik8"])
+def test_text8_and_enwik8_are_cut_at_90_and_95_million_bytes(corpus: str, tmp_path: Path) -> None:
+    file = tmp_path / corpus
+    with file.open("wb") as opened:  # sparse: zeros but for the bytes at the cuts
+        opened.truncate(100_000_000)
+        for place, mark in (
+            (0, b"a"),
+            (89_999_999, b"bc"),
+            (94_999_999, b"de"),
+            (99_999_999, b"f"),
+        ):
+            opened.seek(place)
+            opened.write(mark)
+    for path in (file, tmp_path):
+        codes = corpora.hutter(corpus, str(path))
+        assert {split: len(part) for split, part in codes.items()} == {
+            "training": 90_000_000,
+            "validation": 5_000_000,
+            "test": 5_000_000,
+        }
+        ends = [bytes([part[0], part[-1]]) for part in codes.values()]
+        assert ends == [b"ab", b"cd", b"ef"]
+    with file.open("r+b") as opened:
+        opened.truncate(99_999_999)
+    refused(named("characters", corpus=corpus, path=str(file)), "99,999,999 bytes", "cut short")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "is not UTF-8 text: byte 0 is 0x89"),
+        (b"text \0 text" * 99, "it has a null character at 5"),
+        (b"abc" * 30, "too few for a window of 100 and one more; shorten task.length"),
+        (b"a" * 9999, "one character over and over"),
+        (b"a", "characters"),
+    ],
+)
+def test_what_is_no_text_is_told_in_one_line(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.txt").write_bytes(content)
+    refused(named("characters", corpus="files", path=str(tmp_path / "bad.txt")), words)
+
+
+def test_a_path_without_a_corpus_and_a_corpus_without_a_path() -> None:
+    refused(named("characters", path="somewhere"), "set task.corpus as well")
+    for corpus in ("files", "ptb", "text8", "enwik8"):
+        refused(named("characters", corpus=corpus), "task.path is not set")
+    with pytest.raises(UserError, match=r"task\.path is not set"):
+        TrialConfig.from_flat({"task": "characters", "task.corpus": "text8"})
+
+
+# Labelled texts
+
+
+def words_of(task: CsvText, split: str) -> Counter[tuple[tuple[int, ...], int]]:
+    batch = task.splits()[split]  # type: ignore[index]
+    assert batch.ends is not None
+    found: Counter[tuple[tuple[int, ...], int]] = Counter()
+    for i, end in enumerate(batch.ends.tolist()):
+        assert (batch.inputs[: end + 1, i].sum(-1) == 1).all()
+        found[tuple(batch.inputs[: end + 1, i].argmax(-1).tolist()), int(batch.targets[0, i])] += 1
+    return found
+
+
+@pytest.mark.parametrize("unit", ["word", "character"])
+def test_texts_are_read_in_units_and_padded(unit: str, tmp_path: Path) -> None:
+    rows: list[list[object]] = [[f"Good, very {i}!", "yes"] for i in range(30)]
+    rows += [[f"bad {i}", "no"] for i in range(10)]
+    given = table(tmp_path / "t.csv", ["label2", "text"], [[b, a] for a, b in rows])
+    task = named("csv-text", **given, label="label2", unit=unit)
+    lengths = Counter(
+        int(end) + 1 for batch in task.splits().values() for end in batch.ends.tolist()
+    )
+    expected = Counter(5 if a[0] == "G" else 2 for a, _ in rows)  # good , very 7 !
+    if unit == "character":
+        expected = Counter(len(str(a)) for a, _ in rows)
+    assert lengths == expected
+    assert {s: len(b) for s, b in task.splits().items()} == {
+        "training": 32,
+        "validation": 4,
+        "test": 4,
+    }
+    assert task.splits()["test"].targets[0].bincount().tolist() == [1, 3]
+    assert task.chance_loss == pytest.approx(-0.25 * math.log(0.25) - 0.75 * math.log(0.75))
+    assert task.chance_metric == 0.75
+    assert task.solved({"accuracy": 0.95})
+    assert not task.solved({"accuracy": 0.9499})
+
+
+def test_a_text_that_comes_again_is_used_once(tmp_path: Path) -> None:
+    rows: list[list[object]] = [[f"text {i % 40} {'x' * (i // 40)}", i % 2] for i in range(80)]
+    task = named("csv-text", **table(tmp_path / "t.csv", ["text", "label"], rows), length=2)
+    assert sum(len(batch) for batch in task.splits().values()) == 40
+    assert task.steps == 2
+
+
+def test_the_vocabulary_is_the_training_parts_most_frequent(tmp_path: Path) -> None:
+    task = named("csv-text", **texts(tmp_path), vocabulary=3)
+    assert task.input_size == 4
+    seen = words_of(task, "training")
+    counts = Counter(symbol for units, _ in seen for symbol in units)
+    assert counts[1] >= counts[2] >= counts[3]
+    assert counts[0] > 0
+
+
+HEADER = "text,label\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is empty"),
+        ("text,label\n", "has no rows"),
+        ("text,text\na,b\n", "must name every column, each once"),
+        ("words,label\na,b\n", "has no column 'text'; its columns: words, label"),
+        (HEADER + "a,b,c\n", "line 2: 3 fields, the header has 2"),
+        (HEADER + '"never closed,b\n', "unexpected end of data"),
+        (HEADER + "a" * 1_000_001 + ",b\n", "field larger than field limit"),
+        (HEADER + "a,\n", "a text without a label: 'a'"),
+        (HEADER + "a,x\nb,x\n", "has 1 different labels"),
+        (HEADER + "a,x\nb,y\n", "too few to hold tenths out"),
+        (HEADER + "\0,x\n", "null character"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_told_in_one_line(
+    content: str, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.csv").write_text(content, encoding="utf-8")
+    refused(named("csv-text", path=str(tmp_path / "bad.csv")), words, "bad.csv")
