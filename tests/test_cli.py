@@ -142,15 +142,15 @@ def test_list(what: str, longlag) -> None:
     assert "cannot be read" not in out
 
 
-@pytest.mark.parametrize("name", CELLS)
-def test_show_cell(name: str, longlag) -> None:
-    code, out, err = longlag("show", "cell", name)
-    assert (code, err) == (0, "")
-    for line in CELLS[name].equations.strip().splitlines():
-        assert line.strip() in out
-    for parameter in CELLS[name].parameters:
-        assert parameter in out
-    assert CELLS[name].source[:30] in out
+def test_show_cell(longlag) -> None:
+    for name in CELLS:
+        code, out, err = longlag("show", "cell", name)
+        assert (code, err) == (0, ""), name
+        for line in CELLS[name].equations.strip().splitlines():
+            assert line.strip() in out
+        for parameter in CELLS[name].parameters:
+            assert parameter in out
+        assert CELLS[name].source[:30] in out
 
 
 @pytest.mark.parametrize("name", TASKS)
