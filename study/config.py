@@ -62,11 +62,28 @@ class _Section(BaseModel):
 
 
 class ModelConfig(_Section):
-    """The network: one recurrent layer and a linear readout."""
+    """The network: recurrent layers of one cell and a linear readout."""
 
     cell: Annotated[str, _known(CELLS)] = "lstm"
     phi: Annotated[str, _known(NONLINEARITIES)] = "tanh"
-    hidden: int = Field(default=64, ge=1, le=8192, description="H, units")
+    hidden: int = Field(
+        default=64, ge=1, le=8192, description="H, units of a layer in one direction"
+    )
+    layers: int = Field(default=1, ge=1, le=16, description="on top of each other")
+    bidirectional: bool = Field(
+        default=False, description="each layer reads backward too, with weights of its own"
+    )
+    residual: bool = Field(
+        default=False, description="a layer above the first adds its output to its input"
+    )
+
+    @model_validator(mode="after")
+    def _residual_has_a_layer(self) -> "ModelConfig":
+        if self.residual and self.layers == 1:
+            raise ValueError(
+                "residual is of the layers above the first; set layers to 2 or more, or leave it false"
+            )
+        return self
 
 
 class InitConfig(_Section):
@@ -151,6 +168,7 @@ class TrialConfig(_Section):
         if problem := self.regularizer.refusal(cell):
             raise UserError(problem)
         self._check_guess()
+        self._check_layers()
         self.credit.check(cell, self.task.input_size, self.model.hidden, self.train.batch)
         if not self.credit.goes_back:
             limited = self.clip.signal_limit is not None
@@ -164,6 +182,24 @@ class TrialConfig(_Section):
                         f"credit {self.credit.name!r} has not; take another credit assignment"
                     )
         return self
+
+    def _check_layers(self) -> None:
+        network = self.model
+        if network.bidirectional and self.task.causal:
+            raise UserError(
+                f"task {self.task.name!r} shows at later steps what it asks for, so a network that "
+                "reads backward too would look it up; set model.bidirectional to false"
+            )
+        if network.layers > 1 and not self.credit.goes_down:
+            raise UserError(
+                f"credit {self.credit.name!r} gives no gradient of a layer's input, which the layer "
+                "below needs; set model.layers to 1"
+            )
+        if (network.layers > 1 or network.bidirectional) and self.regularizer.needs_recorder:
+            raise UserError(
+                f"regularizer {self.regularizer.name!r} is of one layer in one direction; set "
+                "model.layers to 1 and model.bidirectional to false"
+            )
 
     def _check_guess(self) -> None:
         if self.train.optimizer != "guess":

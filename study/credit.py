@@ -24,10 +24,12 @@ MOST_INFLUENCES = 50_000_000  # 200 MB in float32, a few times over while a step
 class Credit(Choice):
     """Runs a cell over a sequence in such a way that ``backward`` gives the rule's gradient.
 
-    ``goes_back`` says whether a gradient passes from step to step that can be recorded or limited.
+    ``goes_back`` says whether a gradient passes from step to step that can be recorded or limited,
+    ``goes_down`` whether one passes to the layer's input, as a layer below it needs.
     """
 
     goes_back: ClassVar[bool] = True
+    goes_down: ClassVar[bool] = True
 
     def run(
         self,
@@ -131,6 +133,7 @@ class RealTime(Credit):
 
     name: Literal["rtrl"] = "rtrl"
     goes_back: ClassVar[bool] = False
+    goes_down: ClassVar[bool] = False
 
     def run(
         self,

@@ -20,6 +20,7 @@ from study.model import Model
 from study.probes.audit import Audit, audit
 from study.probes.gradient_flow import GradientFlow, gradient_flow
 from study.seeding import generator
+from study.stack import Stack
 from study.tasks.base import Batch, Task
 
 # A training loss this many times chance is an explosion: on every task a constant scores 1.
@@ -191,19 +192,27 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
 
 def build_model(config: TrialConfig) -> Model:
     """The untrained network; all its initial values come from the configuration's seed."""
-    draws = generator("initialization", config.seed)
-    layer = Layer(
-        config.model.cell,
-        config.task.input_size,
-        config.model.hidden,
-        config.model.phi,
-        recurrent=config.init.recurrent,
-        inputs=config.init.input,
-        biases=config.init.bias,
-        vectors=config.init.vector,
-        generator=draws,
-        engine=config.train.engine,
-    )
+    draws, network = generator("initialization", config.seed), config.model
+    sizes = (network.cell, config.task.input_size, network.hidden, network.phi)
+    settings: dict[str, Any] = {
+        "recurrent": config.init.recurrent,
+        "inputs": config.init.input,
+        "biases": config.init.bias,
+        "vectors": config.init.vector,
+        "generator": draws,
+        "engine": config.train.engine,
+    }
+    layer: Layer | Stack
+    if network.layers == 1 and not network.bidirectional:
+        layer = Layer(*sizes, **settings)
+    else:
+        layer = Stack(
+            *sizes,
+            layers=network.layers,
+            bidirectional=network.bidirectional,
+            residual=network.residual,
+            **settings,
+        )
     return Model(layer, config.task.output_size, config.task.reads, draws)
 
 
@@ -227,19 +236,20 @@ def _updates(model: Model, config: TrialConfig) -> Iterator[Update]:
         optimizer.zero_grad(set_to_none=True)
         recorder = StateGradients() if config.regularizer.needs_recorder else None
         bound = config.clip.signal_limit
-        limit = None if bound is None else Limit(bound)
+        limits = [] if bound is None else [Limit(bound) for _ in model.layers]
         batch = _with_noise(batch, config.train.input_noise, noise)
-        predictions = model(batch, recorder, credit=config.credit, generator=draws, limit=limit)
+        predictions = model(batch, recorder, credit=config.credit, generator=draws, limits=limits)
         loss = config.task.loss(predictions, batch.targets)
         loss.backward()
         omega = (
-            config.regularizer.add(model.layer, batch.inputs, recorder)
+            config.regularizer.add(model.top, batch.inputs, recorder)
             if recorder is not None
             else None
         )
         reached = [p for p in parameters if p.grad is not None]
         clipped = clip([p.grad for p in reached if p.grad is not None], reached)
-        limited = None if limit is None else limit.share
+        # Layers of one cell and size have equally many entries: their mean share is that of all.
+        limited = sum(limit.share for limit in limits) / len(limits) if limits else None
         if limited is not None:
             clipped = replace(clipped, acted=limited > 0)
         if not clipped.skipped:

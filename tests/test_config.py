@@ -60,6 +60,9 @@ def configurations(draw: st.DrawFn) -> TrialConfig:
     flat["model.cell"] = draw(st.sampled_from(list(CELLS)))
     flat["model.phi"] = draw(st.sampled_from(list(NONLINEARITIES)))
     flat["model.hidden"] = draw(st.integers(1, 8192))
+    flat["model.layers"] = draw(st.integers(1, 16))
+    flat["model.bidirectional"] = draw(st.booleans())
+    flat["model.residual"] = flat["model.layers"] > 1 and draw(st.booleans())
     flat["train.optimizer"] = draw(st.sampled_from(["adam", "sgd", "nesterov", "rmsprop"]))
     if flat["train.optimizer"] == "rmsprop":
         flat["train.alpha"] = draw(st.floats(0, 1, exclude_max=True))
@@ -74,6 +77,7 @@ def configurations(draw: st.DrawFn) -> TrialConfig:
         together = (
             *("does not suit", "must be below", "rtrl keeps", "acts on the gradient"),
             *("is for version", "criterion of version", "length must be", "task.path"),
+            *("set model.layers to 1", "set model.bidirectional to false"),
         )
         if not any(words in str(error) for words in together):
             raise
@@ -185,6 +189,15 @@ def test_two_choices_of_a_group_agree_on_a_shared_parameters_type() -> None:
         ({"train.optimizer": "adamw"}, "'adam', 'sgd', 'nesterov', 'rmsprop' or 'guess'"),
         ({"model.hidden": 0}, "model.hidden"),
         ({"model.hidden": 10**9}, "model.hidden"),
+        ({"model.layers": 0}, "model.layers"),
+        ({"model.layers": 17}, "model.layers"),
+        ({"model.residual": True}, "residual is of the layers above the first"),
+        ({"model.layers": 2, "regularizer": "pascanu"}, "one layer in one direction"),
+        ({"model.bidirectional": True, "regularizer": "pascanu"}, "one layer in one direction"),
+        (
+            {"model.layers": 2, "credit": "rtrl", "clip": "none", "model.hidden": 4},
+            "'rtrl' gives no gradient of a layer's input",
+        ),
         ({"seed": -1}, "seed"),
         ({"seed": "one"}, "seed"),
         ({"task.name": "digits", "task.permuted": 3}, "permuted"),

@@ -155,6 +155,16 @@ def test_loss_is_the_published_one_by_a_plain_loop(tmp_path: Path) -> None:
     assert scores["accuracy"] == pytest.approx(right / (right + wrong))
 
 
+def test_a_backward_direction_would_see_the_next_frame_and_is_refused(tmp_path: Path) -> None:
+    flat = {"task": "music", "task.path": music(tmp_path)["path"]}
+    batch = TrialConfig.from_flat(flat).task.validation()
+    asked = batch.targets[:-1]
+    there = torch.arange(1, len(batch.inputs))[:, None] <= batch.ends
+    assert torch.equal(asked[there], batch.inputs[1:][there])
+    with pytest.raises(UserError, match="would look it up"):
+        TrialConfig.from_flat({**flat, "model.bidirectional": True})
+
+
 def test_padded_frames_have_no_gradient(tmp_path: Path) -> None:
     task = named(music(tmp_path)["path"])
     batch = task.validation()

@@ -41,19 +41,20 @@ class GradientFlow:
 def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None:
     """Measured on a copy of the model in float64; None when a gradient is not finite.
 
-    float64, because in float32 a norm below 1e-38 reads as exactly zero.
+    float64, because in float32 a norm below 1e-38 reads as exactly zero. Of several layers it is the
+    top one's flow, in the forward direction: what takes the way through other layers is not in it.
     """
-    double = deepcopy(model).double()
+    double, cell = deepcopy(model).double(), model.top.cell
     recorder = StateGradients()
     batch = batch.to(torch.float64)
     predictions = double(batch, recorder)
     last, targets = _at_the_end(predictions, batch), _at_the_end(batch.targets, batch)
     # The loss is a mean over sequences; times their number, each has the gradient of its own loss.
     (task.loss(last, targets) * len(batch)).backward()
-    norms = {s: _mean_by_lag(_norms(recorder[s]), batch.ends) for s in model.layer.cell.variables}
+    norms = {s: _mean_by_lag(_norms(recorder[s]), batch.ends) for s in cell.variables}
     if not all(np.isfinite(values).all() for values in norms.values()):
         return None
-    slope = log_slope(norms[model.layer.cell.output])
+    slope = log_slope(norms[cell.output])
     return GradientFlow(
         norms={s: values.tolist() for s, values in norms.items()},
         log_slope_per_step=slope,

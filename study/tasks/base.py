@@ -49,7 +49,8 @@ class Task(Choice):
     """A problem with a known lag between cause and effect.
 
     Predictions are (S,B,C) tensors, one for each step that the model is read at: the last step of
-    every sequence (``reads = "last"``, S = 1) or every step (``"every"``, S = T).
+    every sequence (``reads = "last"``, S = 1) or every step (``"every"``, S = T). ``causal``: inputs
+    show the answers to earlier steps, which a network that reads backward too would only look up.
     """
 
     title: ClassVar[str]
@@ -58,6 +59,7 @@ class Task(Choice):
     loss_name: ClassVar[str]
     metric: ClassVar[str | None] = None  # the name of what is reported beside the loss
     most_tested: ClassVar[int] = TEST_SEQUENCES  # fewer where an alphabet makes sequences large
+    causal: ClassVar[bool] = False
     needs_files: ClassVar[bool] = False  # at its defaults; nothing is fetched unless asked
 
     @property

@@ -43,6 +43,7 @@ class Characters(DatasetTask):
         " and Penn Treebank after Mikolov et al. (2012), Subword language modeling"
     )
     reads: ClassVar[Literal["last", "every"]] = "every"
+    causal: ClassVar[bool] = True
     loss_name: ClassVar[str] = "cross-entropy (nats per character)"
     metric: ClassVar[str | None] = "accuracy"
 

@@ -40,6 +40,7 @@ class ContinualReber(SyntheticTask):
     title: ClassVar[str] = "Continual embedded Reber grammar"
     source: ClassVar[str] = "Gers, Schmidhuber & Cummins (2000), Learning to forget"
     reads: ClassVar[Literal["last", "every"]] = "every"
+    causal: ClassVar[bool] = True
     loss_name: ClassVar[str] = "cross-entropy (nats a step)"
     metric: ClassVar[str | None] = "legal"
 

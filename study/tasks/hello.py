@@ -33,6 +33,7 @@ class Hello(DatasetTask):
         "Karpathy (2015), The unreasonable effectiveness of recurrent neural networks"
     )
     reads: ClassVar[Literal["last", "every"]] = "every"
+    causal: ClassVar[bool] = True
     loss_name: ClassVar[str] = "cross-entropy (nats)"
     metric: ClassVar[str | None] = "accuracy"
 

@@ -39,6 +39,7 @@ class LongLag(SyntheticTask):
         "Hochreiter & Schmidhuber (1997), Long short-term memory, experiments 2a and 2b"
     )
     reads: ClassVar[Literal["last", "every"]] = "every"
+    causal: ClassVar[bool] = True
     loss_name: ClassVar[str] = "cross-entropy (nats a step)"
     metric: ClassVar[str | None] = "correct"
     most_tested: ClassVar[int] = 2_560  # as the paper's; p² numbers each

@@ -52,6 +52,7 @@ class Music(DatasetTask):
         " high-dimensional sequences"
     )
     reads: ClassVar[Literal["last", "every"]] = "every"
+    causal: ClassVar[bool] = True
     loss_name: ClassVar[str] = "negative log-likelihood (nats per frame)"
     metric: ClassVar[str | None] = "accuracy"
     needs_files: ClassVar[bool] = True

@@ -43,6 +43,7 @@ class EmbeddedReber(DatasetTask):
     title: ClassVar[str] = "Embedded Reber grammar"
     source: ClassVar[str] = "Hochreiter & Schmidhuber (1997), exp. 1; Fahlman (1991)"
     reads: ClassVar[Literal["last", "every"]] = "every"
+    causal: ClassVar[bool] = True
     loss_name: ClassVar[str] = "cross-entropy (nats a step)"
     metric: ClassVar[str | None] = "legal"
 
