@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from contextlib import suppress
 from hashlib import sha256
 from itertools import islice, pairwise
 from typing import Literal, get_args, get_origin
@@ -38,7 +39,10 @@ def variants() -> list[tuple[str, Task]]:
                 places = get_args(annotation)
             for place in places:
                 if place != now:
-                    found.append((f"{name}-{field}-{place}", named(name, **{field: place})))
+                    turned = named(name, **{field: place})
+                    with suppress(UserError):  # what needs files is tested where there are some
+                        assert turned.input_size
+                        found.append((f"{name}-{field}-{place}", turned))
         if "length" in cls.model_fields:
             # An odd, short length: halves and tenths that do not come out even.
             found.append((f"{name}-17", named(name, length=17)))
@@ -104,7 +108,7 @@ def rows(batch: Batch) -> list[bytes]:
 @over(VARIANTS)
 def test_shapes_and_types(task: Task) -> None:
     batch = next(task.training(seed=3, size=5))
-    size = 1 if task.memorized or task.name == "waveform" else 5
+    size = 1 if task.name in ("waveform", "hello") else 5  # one sequence is all there is
     steps = task.steps if task.reads == "every" else 1
     assert batch.inputs.shape == (task.steps, size, task.input_size)
     assert batch.inputs.dtype == torch.float32
