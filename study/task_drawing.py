@@ -9,6 +9,7 @@ from torch import Tensor
 from study.tasks.base import NO_TARGET, Batch, Task
 
 WIDTH = 60  # steps that fit a line
+_MOST_INPUTS = 3  # drawn, where there are many more
 _BARS = "▁▂▃▄▅▆▇█"
 _SHORTER = (60, 48, 40, 32, 24, 20, 16, 12, 10)  # lengths to draw instead of one that does not fit
 
@@ -54,7 +55,11 @@ def _inputs(task: Task, batch: Batch) -> list[tuple[str, str]]:
     if task.alphabet is not None:
         return [("input", "".join(task.alphabet[i] for i in shown.argmax(-1).tolist()))]
     names = (f"input {i}" for i in count(1)) if shown.shape[1] > 1 else iter(["input"])
-    return [(name, bars(channel)) for name, channel in zip(names, shown.T, strict=False)]
+    lines = [(name, bars(channel)) for name, channel in zip(names, shown.T, strict=False)]
+    if len(lines) > _MOST_INPUTS + 1:
+        more = len(lines) - _MOST_INPUTS
+        lines[_MOST_INPUTS:] = [("input …", f"and {more} more")]
+    return lines
 
 
 def _targets(task: Task, batch: Batch) -> list[tuple[str, str]]:

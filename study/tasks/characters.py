@@ -1,7 +1,7 @@
 """Character language modelling."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import ClassVar, Literal
@@ -71,6 +71,16 @@ class Characters(DatasetTask):
     @property
     def output_size(self) -> int:
         return self._text.size
+
+    @property
+    def alphabet(self) -> Sequence[str]:
+        """In a drawing a line break is ↵, and what is not kept apart or has no width a dot."""
+        kept = [chr(code) for code in self._text.characters.tolist()]
+        return ["·", *("↵" if c == "\n" else c if c.isprintable() else "·" for c in kept)]
+
+    @property
+    def answers(self) -> Sequence[str]:
+        return self.alphabet
 
     @property
     def steps(self) -> int:

@@ -1,7 +1,7 @@
 """The toy of the lectures: predict the next letter of "hello"."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import log
 from typing import ClassVar, Literal
@@ -58,6 +58,14 @@ class Hello(DatasetTask):
         return len(set(self.word))
 
     @property
+    def alphabet(self) -> Sequence[str]:
+        return sorted(set(self.word))
+
+    @property
+    def answers(self) -> Sequence[str]:
+        return self.alphabet
+
+    @property
     def steps(self) -> int:
         return len(self.word) - 1
 
@@ -101,7 +109,7 @@ class Hello(DatasetTask):
         return scores["accuracy"] >= self.solved_at
 
     def splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
-        letters = sorted(set(self.word))
+        letters = self.alphabet
         symbols = torch.tensor([letters.index(letter) for letter in self.word])
         shown = functional.one_hot(symbols[:-1], len(letters)).float()
         batch = Batch(shown[:, None], symbols[1:, None])
