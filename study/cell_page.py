@@ -39,8 +39,7 @@ def page() -> str:
 
 def _section(cell: Cell) -> str:
     lines = " \\\\\n".join(_aligned(line) for line in cell.latex())
-    gates = {"keeps": cell.forget_gate, "lets in": cell.input_gate, "replaces": cell.update_gate}
-    roles = ", ".join(f"${latex_name(gate)}$ {role}" for role, gate in gates.items() if gate)
+    roles = ", ".join(f"${latex_name(gate)}$ {does}" for gate, does in cell.roles.items())
     states = ", ".join(f"${latex_name(state)}$" for state in cell.variables)
     facts = [
         f"- **States** {states}; output ${latex_name(cell.output)}$"

@@ -205,7 +205,7 @@ class TrialConfig(_Section):
         if self.train.optimizer != "guess":
             return
         for what, name in (("credit", self.credit.name), ("regularizer", self.regularizer.name)):
-            usual = _usual(what)
+            usual = _DEFAULT_NAMES[what]
             if name != usual:
                 raise UserError(
                     f"{what} {name!r} acts on a gradient, and train.optimizer 'guess' has none; "
@@ -257,10 +257,6 @@ GROUPS: dict[str, Choices[Any]] = {
 
 
 _DEFAULT_NAMES = {group: attrgetter(group)(TrialConfig()).name for group in GROUPS}
-
-
-def _usual(group: str) -> str:
-    return str(TrialConfig.model_fields[group].default.name)
 
 
 def known_names() -> list[str]:

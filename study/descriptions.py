@@ -126,8 +126,7 @@ def describe_cell(name: str) -> RenderableType:
         "parameters", "  ".join(f"{p.name} {shapes[p.columns]}" for p in cell.parameters.values())
     )
     facts.add_row("count", f"{cell.parameter_formula()}   with I inputs and H units")
-    gates = {"keeps": cell.forget_gate, "lets in": cell.input_gate, "replaces": cell.update_gate}
-    roles = ", ".join(f"{gate} {role}" for role, gate in gates.items() if gate)
+    roles = ", ".join(f"{gate} {does}" for gate, does in cell.roles.items())
     facts.add_row("gates", roles or "none that keeps or replaces the state")
     facts.add_row("suits", suiting(cell))
     facts.add_row("source", cell.source)

@@ -137,6 +137,12 @@ class Cell:
         return tuple(p.name for p in vectors if p.name[0] == "p")
 
     @property
+    def roles(self) -> dict[str, str]:
+        """What gates do to the state: {"f": "keeps", "i": "lets in"}."""
+        named = ((self.forget_gate, "keeps"), (self.input_gate, "lets in"))
+        return {g: does for g, does in (*named, (self.update_gate, "replaces")) if g is not None}
+
+    @property
     def recurrent_matrices(self) -> tuple[str, ...]:
         """The (H, H) matrices, in the order of the equations."""
         return tuple(p.name for p in self.parameters.values() if p.columns == "H")

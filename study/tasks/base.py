@@ -160,6 +160,19 @@ class Task(Choice):
         }
 
 
+class LabelTask(Task):
+    """Targets are class numbers: cross-entropy, and the share that the most active output gets right."""
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(predictions, targets)
+
+    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+        return {
+            "loss": float(self.loss(predictions, targets)),
+            "accuracy": accuracy(predictions, targets),
+        }
+
+
 class SyntheticTask(Task):
     """Sequences drawn from a generator; none of training, validation and test shares a stream."""
 

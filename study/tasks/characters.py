@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from study.errors import UserError
 from study.tasks import TASKS, corpora
-from study.tasks.base import Batch, DatasetTask, accuracy, cross_entropy
+from study.tasks.base import Batch, DatasetTask, LabelTask, accuracy
 from study.tasks.corpora import Split
 from study.tasks.lazy import LazyBatch
 
@@ -22,7 +22,7 @@ CHUNK = 10_000_000  # characters counted at once, to bound memory
 
 
 @TASKS.register
-class Characters(DatasetTask):
+class Characters(LabelTask, DatasetTask):
     """Which character comes next in a text?
 
     One-hot characters, the most frequent ones of the training part and one class for all others.
@@ -134,9 +134,6 @@ class Characters(DatasetTask):
             return Batch(functional.one_hot(symbols[:-1], size).float(), symbols[1:])
 
         return LazyBatch(len(windows), make)
-
-    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(predictions, targets)
 
     def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
         loss = float(self.loss(predictions, targets))

@@ -6,14 +6,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from torch import Tensor
 
-from study.tasks.base import DatasetTask, accuracy, cross_entropy
+from study.tasks.base import DatasetTask, LabelTask
 
 SPLIT_SEED = 0
 
 
-class Classification(DatasetTask):
+class Classification(LabelTask, DatasetTask):
     """One label a sequence, read after its last step.
 
     Solved when the accuracy has come ``solved_share`` of the way from that of always answering the
@@ -62,15 +61,6 @@ class Classification(DatasetTask):
     def solved(self, scores: Mapping[str, float]) -> bool:
         # A millionth below: the sum of chance and its share need not be exactly 1.
         return scores["accuracy"] >= self.solved_accuracy - 1e-6
-
-    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(predictions, targets)
-
-    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        return {
-            "loss": float(self.loss(predictions, targets)),
-            "accuracy": accuracy(predictions, targets),
-        }
 
 
 def stratified(labels: Sequence[int], shares: Sequence[float]) -> list[np.ndarray]:

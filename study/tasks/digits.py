@@ -8,10 +8,9 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from study.tasks import TASKS
-from study.tasks.base import Batch, DatasetTask, accuracy, cross_entropy
+from study.tasks.base import Batch, DatasetTask, LabelTask
 
 SIDE = 8
 CLASSES = 10
@@ -21,7 +20,7 @@ HELD_OUT = 300  # sequences each for validation and for test, 30 or so a class
 
 
 @TASKS.register
-class Digits(DatasetTask):
+class Digits(LabelTask, DatasetTask):
     """Which digit was it, after its 64 pixels have been read one at a time?
 
     The 1,797 images of 8x8 pixels that come with scikit-learn (the test part of Alpaydin & Kaynak's
@@ -78,15 +77,6 @@ class Digits(DatasetTask):
 
     def splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
         return _load(self.permuted, self.input_size)
-
-    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(predictions, targets)
-
-    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        return {
-            "loss": float(self.loss(predictions, targets)),
-            "accuracy": accuracy(predictions, targets),
-        }
 
 
 @lru_cache(maxsize=4)

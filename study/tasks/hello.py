@@ -8,15 +8,14 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 from torch.nn import functional
 
 from study.tasks import TASKS
-from study.tasks.base import Batch, DatasetTask, accuracy, cross_entropy
+from study.tasks.base import Batch, DatasetTask, LabelTask
 
 
 @TASKS.register
-class Hello(DatasetTask):
+class Hello(LabelTask, DatasetTask):
     """After each letter of "hello", which comes next?
 
     One sequence, one-hot over its distinct letters: h e l l in, e l l o out. Training, validation
@@ -114,15 +113,6 @@ class Hello(DatasetTask):
         shown = functional.one_hot(symbols[:-1], len(letters)).float()
         batch = Batch(shown[:, None], symbols[1:, None])
         return {"training": batch, "validation": batch, "test": batch}
-
-    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(predictions, targets)
-
-    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        return {
-            "loss": float(self.loss(predictions, targets)),
-            "accuracy": accuracy(predictions, targets),
-        }
 
 
 def _entropy(counts: Counter[str] | Counter[tuple[str, str]]) -> float:

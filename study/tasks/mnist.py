@@ -15,7 +15,7 @@ from torch import Tensor
 
 from study.errors import UserError
 from study.tasks import TASKS
-from study.tasks.base import Batch, DatasetTask, accuracy, cross_entropy
+from study.tasks.base import Batch, DatasetTask, LabelTask
 from study.tasks.files import existing, missing
 from study.tasks.lazy import LazyBatch
 
@@ -28,7 +28,7 @@ FOLDERS = ("", "MNIST/raw", "raw")  # the latter two are torchvision's
 
 
 @TASKS.register
-class Mnist(DatasetTask):
+class Mnist(LabelTask, DatasetTask):
     """Which digit was it, after its 784 pixels have been read one at a time?
 
     MNIST, LeCun et al. (1998), pixels scaled to [0,1]; with ``permuted`` in one fixed random order;
@@ -121,15 +121,6 @@ class Mnist(DatasetTask):
             return Batch(pixels.unflatten(1, (-1, width)).transpose(0, 1), labels[rows][None])
 
         return LazyBatch(len(labels), make)
-
-    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(predictions, targets)
-
-    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        return {
-            "loss": float(self.loss(predictions, targets)),
-            "accuracy": accuracy(predictions, targets),
-        }
 
 
 @lru_cache(maxsize=1)

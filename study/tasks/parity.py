@@ -6,14 +6,14 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor
+from torch import Generator
 
 from study.tasks import TASKS
-from study.tasks.base import Batch, SyntheticTask, accuracy, between, cross_entropy
+from study.tasks.base import Batch, LabelTask, SyntheticTask, between
 
 
 @TASKS.register
-class Parity(SyntheticTask):
+class Parity(LabelTask, SyntheticTask):
     """Was the number of ones odd?
 
     One input, 1 or -1 with equal probability, T/2 to T steps; the class is asked for after the last. With
@@ -84,12 +84,3 @@ class Parity(SyntheticTask):
         values[after] = 0
         bits[after] = 0
         return Batch(values[..., None], (bits.sum(0) % 2)[None], ends)
-
-    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(predictions, targets)
-
-    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        return {
-            "loss": float(self.loss(predictions, targets)),
-            "accuracy": accuracy(predictions, targets),
-        }

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
-from torch import Generator, Tensor
+from torch import Generator
 
 from study.tasks import TASKS
-from study.tasks.base import Batch, SyntheticTask, accuracy, between, cross_entropy, one_hot
+from study.tasks.base import Batch, LabelTask, SyntheticTask, between, one_hot
 
 SYMBOLS = 100
 
 
 @TASKS.register
-class Permutation(SyntheticTask):
+class Permutation(LabelTask, SyntheticTask):
     """A hundred symbols; the first, one of two, must be told after T steps of the other 98.
 
     One-hot over 100: the first of T steps is symbol 1 or 2, the rest are drawn from the other 98. The
@@ -80,12 +80,3 @@ class Permutation(SyntheticTask):
         shown = between(2, SYMBOLS - 1, (self.length, n), generator)
         shown[0] = between(0, 1, (n,), generator)
         return Batch(one_hot(shown, SYMBOLS), shown[:1].clone())
-
-    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(predictions, targets)
-
-    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        return {
-            "loss": float(self.loss(predictions, targets)),
-            "accuracy": accuracy(predictions, targets),
-        }

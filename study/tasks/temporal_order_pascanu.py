@@ -7,17 +7,17 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor
+from torch import Generator
 
 from study.tasks import TASKS
-from study.tasks.base import Batch, SyntheticTask, accuracy, between, cross_entropy, one_hot
+from study.tasks.base import Batch, LabelTask, SyntheticTask, between, one_hot
 
 CHANNELS = 6
 PLACES = {2: (1, 5), 3: (1, 3, 6)}  # the tenths of L in which A or B is shown
 
 
 @TASKS.register
-class TemporalOrderPascanu(SyntheticTask):
+class TemporalOrderPascanu(LabelTask, SyntheticTask):
     """In which order did A and B come? Six channels and no start or end symbol.
 
     One-hot over A, B and the distractors c-f, L steps. A or B is at one place in the second and one in
@@ -98,12 +98,3 @@ class TemporalOrderPascanu(SyntheticTask):
             shown[place, each] = value
             answer += value * 2**index
         return Batch(one_hot(shown, CHANNELS), answer[None])
-
-    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(predictions, targets)
-
-    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        return {
-            "loss": float(self.loss(predictions, targets)),
-            "accuracy": accuracy(predictions, targets),
-        }
