@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from study.engines.recording import Limit, StateGradients
 from study.layer import Layer
 from study.stack import Stack
-from study.tasks.base import Batch
+from study.tasks.base import Batch, Reads
 
 
 class Model(nn.Module):
@@ -27,7 +27,7 @@ class Model(nn.Module):
         self,
         layer: Layer | Stack,
         output_size: int,
-        reads: Literal["last", "every"],
+        reads: Reads,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()

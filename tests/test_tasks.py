@@ -109,7 +109,7 @@ def rows(batch: Batch) -> list[bytes]:
 def test_shapes_and_types(task: Task) -> None:
     batch = next(task.training(seed=3, size=5))
     size = 1 if task.name in ("waveform", "hello") else 5  # one sequence is all there is
-    steps = task.steps if task.reads == "every" else 1
+    steps = task.answer_steps
     assert batch.inputs.shape == (task.steps, size, task.input_size)
     assert batch.inputs.dtype == torch.float32
     assert batch.inputs.isfinite().all()

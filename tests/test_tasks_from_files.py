@@ -65,7 +65,7 @@ def test_shapes_and_the_same_bytes_for_the_same_seed(given: dict[str, Any]) -> N
     assert batch.inputs.shape == (task.steps, 5, task.input_size)
     assert batch.inputs.dtype == torch.float32
     assert batch.inputs.isfinite().all()
-    assert batch.targets.shape[:2] == (task.steps if task.reads == "every" else 1, 5)
+    assert batch.targets.shape[:2] == (task.answer_steps, 5)
     if batch.ends is not None:
         after = torch.arange(task.steps)[:, None] > batch.ends
         assert (batch.inputs[after] == 0).all()

@@ -16,15 +16,19 @@ VALIDATION_SEQUENCES = 1_000
 TEST_SEQUENCES = 10_000
 NO_TARGET = -1  # the class number of a step at which nothing is asked; among values it is NaN
 
+# When a task's answers are given: after the last step of a sequence, at every step, or as a sequence
+# of their own that is written after it.
+Reads = Literal["last", "every", "generated"]
+
 
 @dataclass(frozen=True)
 class Batch:
     """Sequences and what is asked of them.
 
     ``inputs`` (T,B,I). ``targets`` is (S,B) class numbers or (S,B,C) values for the S steps at which
-    the model is read; where nothing is asked at a step they are NO_TARGET or NaN. ``ends`` (B,), when
-    sequences differ in length, is the index of each one's last step; inputs after it are zero and
-    never read.
+    the model is read; where nothing is asked at a step they are NO_TARGET or NaN. Of a generated
+    sequence they are its symbols, NO_TARGET beyond its end. ``ends`` (B,), when sequences differ in
+    length, is the index of each one's last step; inputs after it are zero and never read.
     """
 
     inputs: Tensor
@@ -49,13 +53,15 @@ class Task(Choice):
     """A problem with a known lag between cause and effect.
 
     Predictions are (S,B,C) tensors, one for each step that the model is read at: the last step of
-    every sequence (``reads = "last"``, S = 1) or every step (``"every"``, S = T). ``causal``: inputs
-    show the answers to earlier steps, which a network that reads backward too would only look up.
+    every sequence (``reads = "last"``, S = 1), every step (``"every"``, S = T), or each of up to S
+    further steps that write a sequence of their own (``"generated"``: see `GeneratingTask`).
+    ``causal``: inputs show the answers to earlier steps, which a network that reads backward too
+    would only look up.
     """
 
     title: ClassVar[str]
     source: ClassVar[str]
-    reads: ClassVar[Literal["last", "every"]]
+    reads: ClassVar[Reads]
     loss_name: ClassVar[str]
     metric: ClassVar[str | None] = None  # the name of what is reported beside the loss
     most_tested: ClassVar[int] = TEST_SEQUENCES  # fewer where an alphabet makes sequences large
@@ -74,6 +80,11 @@ class Task(Choice):
     def steps(self) -> int:
         """T, of the longest sequence."""
         raise NotImplementedError
+
+    @property
+    def answer_steps(self) -> int:
+        """S, the steps with a prediction, of the longest sequence."""
+        return 1 if self.reads == "last" else self.steps
 
     @property
     def lag(self) -> tuple[int, int]:

@@ -1,0 +1,65 @@
+"""Tasks whose answer is a sequence of its own: one-to-many, and many-to-many of other lengths."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from study.tasks.base import (
+    NO_TARGET,
+    Batch,
+    Reads,
+    Task,
+    cross_entropy_where_asked,
+    mean_of_sequences,
+    share_all_right,
+)
+
+
+class GeneratingTask(Task):
+    """What is read is answered by a sequence of symbols, written one a step.
+
+    Before each the network is told those before it, as they should be (teacher forcing) or as it
+    wrote them. Inputs of one step are a context vector: one-to-many. Targets are (S,B) class numbers;
+    where sequences differ in length each closes with ``end``, and NO_TARGET follows. A lag is counted
+    over the T steps read and then those written: from the last input to the first answer it is 1.
+
+    ``exact`` is the share of sequences with every symbol right when each is told the right ones
+    before it. A network that writes what it finds most probable then writes these and no others: as
+    long as all is right, what it is told is what it wrote.
+    """
+
+    reads: ClassVar[Reads] = "generated"
+    loss_name: ClassVar[str] = "cross-entropy (nats per symbol)"
+    metric: ClassVar[str | None] = "exact"
+
+    @property
+    def answer_steps(self) -> int:
+        """S, of the longest answer, its end included."""
+        raise NotImplementedError
+
+    @property
+    def end(self) -> int | None:
+        """The symbol that closes an answer; None where all are equally long."""
+        return None
+
+    @property
+    def canvas(self) -> tuple[int, int] | None:
+        """Height and width, where the answers are the grey levels of a picture, row by row."""
+        return None
+
+    def alignment(self, batch: Batch) -> Tensor | None:
+        """(S,B): the step of the input that each symbol hangs on, -1 where it hangs on no single
+        one; None where the task does not say.
+        """
+        return None
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy_where_asked(predictions, targets)
+
+    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+        asked, right = targets != NO_TARGET, predictions.argmax(-1) == targets
+        return {
+            "loss": float(self.loss(predictions, targets)),
+            "accuracy": float(mean_of_sequences(right.double(), asked)),
+            "exact": share_all_right(right, asked),
+        }
