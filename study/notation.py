@@ -168,12 +168,13 @@ def latex_name(name: str) -> str:
 
 
 def _letter(text: str) -> tuple[str, str]:
-    """The letter and the index of a name, typeset."""
+    """The letter and the index of a name, typeset: of x_a_b, a,b, as TeX has no index of an index."""
     base, _, index = text.removesuffix(PRIME).partition("_")
     letter = f"\\{base}" if base in _LATEX_NAMES else base
     if len(base) > 1 and base not in _LATEX_NAMES:
         letter = f"\\mathrm{{{base}}}"
-    return letter, f"\\{index}" if index in _LATEX_NAMES else index
+    parts = (f"\\{part}" if part in _LATEX_NAMES else part for part in index.split("_"))
+    return letter, ",".join(parts)
 
 
 def to_latex(

@@ -231,12 +231,12 @@ def test_latex_of_greek_and_long_names():
     cell = Cell(
         name="written",
         state="h",
-        equations="alpha = W x\ngate_in = U h\nh' = alpha*gate_in",
+        equations="alpha = W x\ngate_in = U_to_gate_in h\nh' = alpha*gate_in",
         source="t",
     )
     lines = cell.latex()
     assert lines[0].startswith(r"\alpha_{t} = ")
-    assert lines[1].startswith(r"\mathrm{gate}_{in,t} = ")
+    assert lines[1] == r"\mathrm{gate}_{in,t} = U_{to,gate,in} h_{t-1}"  # TeX takes no a_b_c
     for line in lines:
         MathTextParser("path").parse(f"${line}$")
 
