@@ -28,6 +28,11 @@ class Form:
     def latex(self) -> str:
         raise NotImplementedError
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the product of two such matrices is one again."""
+        return False
+
     def count(self, hidden: Any) -> Any:
         """How many numbers are trained."""
         raise NotImplementedError
@@ -138,6 +143,10 @@ class Orthogonal(Form):
     def latex(self) -> str:
         return r"NAME^\top NAME = I"
 
+    @property
+    def is_closed(self) -> bool:
+        return True
+
     def count(self, hidden: Any) -> Any:
         half = hidden * (hidden - 1)
         return half // 2 if isinstance(hidden, int) else half / 2
@@ -168,6 +177,10 @@ class SlowerOnly(Form):
     @property
     def latex(self) -> str:
         return rf"NAME \text{{ block upper triangular, {self.modules} blocks}}"
+
+    @property
+    def is_closed(self) -> bool:
+        return True
 
     def count(self, hidden: Any) -> Any:
         """For a symbol, with H a multiple of the number of modules."""
