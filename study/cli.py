@@ -137,6 +137,36 @@ def train(
 
 
 @app.command()
+def sample(
+    run: Annotated[
+        str | None,
+        typer.Argument(help="The id of a run of `longlag train`; by default the last one."),
+    ] = None,
+    prompt: Annotated[
+        str, typer.Option("--prompt", "-p", help="What to go on from, or to answer.")
+    ] = "",
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature", "-t", help="Below 1 the probable is more so; by default 1 for a text."
+        ),
+    ] = None,
+    length: Annotated[
+        int | None, typer.Option("--length", "-n", help="Most symbols.", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.", min=0)] = 0,
+    beam: Annotated[int, typer.Option(help="Width of a beam search.", min=1)] = 1,
+) -> int:
+    """Let a trained network write: go on with a text, or answer what it has read."""
+    if temperature is not None and not 0 < temperature < float("inf"):
+        raise UserError(f"--temperature must be a number above 0 (got {temperature:g})")
+    from study.sampling import Request, sampled
+
+    print(sampled(run, Request(prompt, temperature, length, seed, beam)))
+    return 0
+
+
+@app.command()
 def report(
     study: Annotated[str, typer.Argument(help="A study that has been swept in this folder.")],
     out: Annotated[

@@ -26,6 +26,8 @@ from pydantic import (
 from study.cells import CELLS
 from study.clipping import CLIPPING, Clipping
 from study.credit import CREDIT, Credit
+from study.deep_transition import deep_transition
+from study.equations import Cell
 from study.errors import UserError, unknown
 from study.initializers import (
     BIASES,
@@ -37,6 +39,7 @@ from study.initializers import (
     VectorInitializer,
     check_suits,
 )
+from study.models.attention import ATTENTION, Attention
 from study.nonlinearities import NONLINEARITIES
 from study.registry import Choices, Registry, describe_problem
 from study.regularizers import REGULARIZERS, Regularizer
@@ -62,7 +65,10 @@ class _Section(BaseModel):
 
 
 class ModelConfig(_Section):
-    """The network: recurrent layers of one cell and a linear readout."""
+    """The network: recurrent layers of one cell and a linear readout.
+
+    Deep is meant as by Pascanu et al. (2014): fully connected layers of H units with nonlinearity phi.
+    """
 
     cell: Annotated[str, _known(CELLS)] = "lstm"
     phi: Annotated[str, _known(NONLINEARITIES)] = "tanh"
@@ -76,6 +82,18 @@ class ModelConfig(_Section):
     residual: bool = Field(
         default=False, description="a layer above the first adds its output to its input"
     )
+    embedding: int = Field(
+        default=0, ge=0, le=4096, description="numbers that stand for a symbol; 0: one-hot as it is"
+    )
+    deep_input: int = Field(
+        default=0, ge=0, le=8, description="fully connected layers before the first recurrent one"
+    )
+    deep_hidden: int = Field(
+        default=0, ge=0, le=8, description="fully connected layers between a step and the next"
+    )
+    deep_output: int = Field(
+        default=0, ge=0, le=8, description="fully connected layers before the linear readout"
+    )
 
     @model_validator(mode="after")
     def _residual_has_a_layer(self) -> "ModelConfig":
@@ -84,6 +102,22 @@ class ModelConfig(_Section):
                 "residual is of the layers above the first; set layers to 2 or more, or leave it false"
             )
         return self
+
+
+class DecoderConfig(_Section):
+    """How an answer is written, of a task whose answer is a sequence of its own."""
+
+    context: Literal["state", "input", "both", "attention"] = Field(
+        default="state",
+        description="what was read is the first state, an input at each step, both; or looked up only",
+    )
+    teacher_forcing: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="how often training tells the right symbol, not its own",
+    )
+    beam: int = Field(default=1, ge=1, le=100, description="width of beam search; 1 is greedy")
 
 
 class InitConfig(_Section):
@@ -151,6 +185,10 @@ class TrialConfig(_Section):
     seed: int = Field(default=0, ge=0)
     task: Annotated[SerializeAsAny[Task], BeforeValidator(TASKS.build)] = TASKS.build("adding")
     model: ModelConfig = ModelConfig()
+    attention: Annotated[SerializeAsAny[Attention], BeforeValidator(ATTENTION.build)] = (
+        ATTENTION.build("none")
+    )
+    decoder: DecoderConfig = DecoderConfig()
     init: InitConfig = InitConfig()
     clip: Annotated[SerializeAsAny[Clipping], BeforeValidator(CLIPPING.build)] = CLIPPING.build(
         {"name": "norm", "threshold": 1.0}
@@ -163,12 +201,13 @@ class TrialConfig(_Section):
 
     @model_validator(mode="after")
     def _choices_suit_the_cell(self) -> "TrialConfig":
-        cell, init = CELLS[self.model.cell], self.init
+        cell, init = self.cell, self.init
         check_suits(cell, init.recurrent, init.input, init.bias, init.vector)
         if problem := self.regularizer.refusal(cell):
             raise UserError(problem)
         self._check_guess()
         self._check_layers()
+        self._check_writing()
         self.credit.check(cell, self.task.input_size, self.model.hidden, self.train.batch)
         if not self.credit.goes_back:
             limited = self.clip.signal_limit is not None
@@ -190,20 +229,85 @@ class TrialConfig(_Section):
                 f"task {self.task.name!r} shows at later steps what it asks for, so a network that "
                 "reads backward too would look it up; set model.bidirectional to false"
             )
-        if network.layers > 1 and not self.credit.goes_down:
+        if network.embedding and not self.task.symbolic:
             raise UserError(
-                f"credit {self.credit.name!r} gives no gradient of a layer's input, which the layer "
-                "below needs; set model.layers to 1"
+                f"task {self.task.name!r} shows numbers, and only symbols can be embedded; set "
+                "model.embedding to 0"
             )
+        if not self.credit.goes_down:
+            for name, usual in (("layers", 1), ("embedding", 0), ("deep_input", 0)):
+                if getattr(network, name) != usual:
+                    raise UserError(
+                        f"credit {self.credit.name!r} gives no gradient of a layer's input, which "
+                        f"what is below it needs; set model.{name} to {usual}"
+                    )
         if (network.layers > 1 or network.bidirectional) and self.regularizer.needs_recorder:
             raise UserError(
                 f"regularizer {self.regularizer.name!r} is of one layer in one direction; set "
                 "model.layers to 1 and model.bidirectional to false"
             )
 
+    def _check_writing(self) -> None:
+        decoder, looks = self.decoder, self.attention.looks
+        if self.task.reads != "generated":
+            if looks:
+                raise UserError(
+                    f"attention {self.attention.name!r} is of an answer that is written once all is "
+                    f"read, and task {self.task.name!r} has none; set attention to 'none'"
+                )
+            for name, info in DecoderConfig.model_fields.items():
+                if getattr(decoder, name) != info.default:
+                    raise UserError(
+                        f"decoder.{name} is of an answer that is written once all is read, and task "
+                        f"{self.task.name!r} has none; leave it at {info.default!r}"
+                    )
+            return
+        if not self.credit.goes_down:
+            raise UserError(
+                f"credit {self.credit.name!r} gives no gradient of what a decoder is told, which the "
+                f"encoder needs, and task {self.task.name!r} has both; take another credit assignment"
+            )
+        if self.regularizer.needs_recorder:
+            raise UserError(
+                f"regularizer {self.regularizer.name!r} is of one layer, and task "
+                f"{self.task.name!r} has an encoder's and a decoder's; set regularizer to 'none'"
+            )
+        if decoder.context == "attention" and not looks:
+            raise UserError(
+                "with decoder.context 'attention' what was read is known by looking alone; set "
+                "attention to 'soft' or 'hard', or decoder.context to 'state'"
+            )
+        if decoder.teacher_forcing < 1:
+            usual = _DEFAULT_NAMES["credit"]
+            if self.credit.name != usual:
+                raise UserError(
+                    "with decoder.teacher_forcing below 1 each step is a pass of its own, through "
+                    f"which credit {self.credit.name!r} cannot be followed; take {usual!r}"
+                )
+            if self.clip.signal_limit is not None:
+                raise UserError(
+                    "with decoder.teacher_forcing below 1 each step is a pass of its own, in which "
+                    f"clip {self.clip.name!r} cannot count; take another rule"
+                )
+        if getattr(self.attention, "score", "") == "dot" and self.model.bidirectional:
+            raise UserError(
+                "attention.score 'dot' compares a decoder's H numbers with as many, and of two "
+                "directions there are 2H; take 'general' or 'additive'"
+            )
+
+    @property
+    def cell(self) -> Cell:
+        """The cell's equations, with as deep a transition as the model has."""
+        return deep_transition(CELLS[self.model.cell], self.model.deep_hidden)
+
     def _check_guess(self) -> None:
         if self.train.optimizer != "guess":
             return
+        if self.decoder.teacher_forcing < 1:
+            raise UserError(
+                "decoder.teacher_forcing is of training, and train.optimizer 'guess' has none; leave "
+                "it at 1"
+            )
         for what, name in (("credit", self.credit.name), ("regularizer", self.regularizer.name)):
             usual = _DEFAULT_NAMES[what]
             if name != usual:
@@ -246,6 +350,7 @@ class TrialConfig(_Section):
 # The groups that are choices: their parameters depend on what is chosen.
 GROUPS: dict[str, Choices[Any]] = {
     "task": TASKS,
+    "attention": ATTENTION,
     "init.recurrent": RECURRENT,
     "init.input": INPUT_WEIGHTS,
     "init.bias": BIASES,

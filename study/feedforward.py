@@ -13,13 +13,15 @@ from study.errors import UserError
 from study.nonlinearities import ARGUMENT, NONLINEARITIES
 
 
-def linear(inputs: int, outputs: int, generator: Generator | None = None) -> nn.Linear:
+def linear(
+    inputs: int, outputs: int, generator: Generator | None = None, *, bias: bool = True
+) -> nn.Linear:
     """y = W x + b, W (outputs, inputs), uniform in 1/√inputs as torch starts its linear layers.
 
     The draws come from ``generator``, torch's own when None: first those of W, then those of b.
     """
     # torch would draw once from its own generator, for values that are not kept.
-    made = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    made = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
     bound = 1 / math.sqrt(inputs)
     with torch.no_grad():
         for parameter in made.parameters():
@@ -78,6 +80,11 @@ class Perceptron(nn.Module):
 
     def extra_repr(self) -> str:
         return f"phi={self.phi.name}"
+
+
+def through(part: nn.Module | None, x: Tensor) -> Tensor:
+    """``part(x)``, or x where there is no such part."""
+    return x if part is None else part(x)
 
 
 _lowered: Callable[[sympy.Expr], Evaluate] = lru_cache(maxsize=256)(lower)

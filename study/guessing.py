@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from study.model import Model
+from study.models.base import Model
 from study.tasks.base import Batch, Task
 
 

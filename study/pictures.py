@@ -1,18 +1,25 @@
 """The pictures that go with a run. They draw what was measured and measure nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from study.probes.gradient_flow import GradientFlow
+from study.probes.writing import Example
 
 # Okabe & Ito's colours, told apart by the colour-blind too.
 _STAGES = {
     "init": ("at initialization", "#0072B2", "-"),
     "final": ("after training", "#D55E00", "--"),
 }
+
+_FRAME = "#D55E00"
+MOST_ALIGNMENTS = 4
+MOST_LABELS = 60
 
 
 def gradient_flow_picture(title: str, flows: Mapping[str, GradientFlow | None]) -> bytes:
@@ -41,6 +48,62 @@ def gradient_flow_picture(title: str, flows: Mapping[str, GradientFlow | None]) 
         else:
             axes.text(0.5, 0.5, "not finite", ha="center", transform=axes.transAxes)
     panels[0].set_ylabel("‖∂L/∂state‖, mean of sequences")
+    return _png(figure, title)
+
+
+def attention_picture(title: str, examples: Sequence[Example]) -> bytes:
+    """A PNG: for up to four sequences the weight of each step read, for each symbol written.
+
+    Framed: the step that the symbol wanted there hangs on, where the task says so.
+    """
+    shown = [example for example in examples if example.weights][:MOST_ALIGNMENTS]
+    longest = max(len(example.read) for example in shown)
+    tallest = max(len(example.written) for example in shown)
+    side = min(0.26, 9 / longest, 9 / tallest)  # inches a symbol
+    width = (side * longest + 1.1) * len(shown) + 0.9
+    figure = Figure(figsize=(max(width, 5), side * tallest + 1.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, example in zip(panels, shown, strict=True):
+        image = axes.imshow(example.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        _label(axes.xaxis, example.read)
+        _label(axes.yaxis, example.written)
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0, labelsize=8)
+        for row, column in enumerate((example.alignment or [])[: len(example.written)]):
+            if column >= 0:
+                corner = (column - 0.5, row - 0.5)
+                axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=_FRAME, linewidth=1.2))
+        axes.set_title(
+            "read" if example.written == example.wanted else "read (answered wrongly)", fontsize=9
+        )
+    panels[0].set_ylabel("written")
+    figure.colorbar(image, ax=list(panels), label="attention", fraction=0.03, pad=0.02)
+    if any(example.alignment for example in shown):
+        figure.supxlabel("framed: what the symbol wanted there hangs on", fontsize=8.5)
+    return _png(figure, title)
+
+
+def drawn_picture(title: str, pictures: Sequence[Sequence[Sequence[int]]]) -> bytes:
+    """A PNG: grey levels, one panel for each context, at temperature 1."""
+    figure = Figure(figsize=(1.05 * len(pictures) + 0.3, 1.9), layout="constrained")
+    FigureCanvasAgg(figure)
+    top = max(level for picture in pictures for row in picture for level in row) or 1
+    for k, axes in enumerate(figure.subplots(1, len(pictures), squeeze=False)[0]):
+        axes.imshow(pictures[k], cmap="gray_r", vmin=0, vmax=top)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_title(str(k), fontsize=9)
+    return _png(figure, title)
+
+
+def _label(axis: Axis, names: Sequence[str]) -> None:
+    every = 1 if len(names) <= MOST_LABELS else -(-len(names) // MOST_LABELS)
+    places = range(0, len(names), every)
+    axis.set_ticks(list(places), [names[i] for i in places])
+
+
+def _png(figure: Figure, title: str) -> bytes:
     figure.suptitle(title, fontsize=11)
     buffer = BytesIO()
     figure.savefig(buffer, dpi=130)

@@ -5,7 +5,9 @@ from typing import Literal
 
 from torch import Generator
 
-Purpose = Literal["training", "validation", "test", "initialization", "credit", "input noise"]
+Purpose = Literal[
+    "training", "validation", "test", "initialization", "credit", "input noise", "writing"
+]
 _PURPOSES: tuple[Purpose, ...] = (
     "training",
     "validation",
@@ -13,6 +15,7 @@ _PURPOSES: tuple[Purpose, ...] = (
     "initialization",
     "credit",
     "input noise",
+    "writing",
 )
 
 

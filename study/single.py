@@ -9,9 +9,10 @@ from rich.console import Console
 
 from study.config import TrialConfig
 from study.tracking import FOLDER, Store, check_folder
-from study.training import Audit, Evaluation, Flow, train
+from study.training import Audit, Evaluation, Flow, Trained, Writing, train
 from study.trial_record import TrialRecord
 from study.views import CUSTOM_MODELS
+from study.weights import WEIGHTS, save
 
 EXPERIMENT = "train"
 NOTE = "Single runs of `longlag train`, each with its `config.toml` to run it again."
@@ -35,6 +36,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     console.print(
         f"{title}: solved means {config.task.solved_rule}; chance {config.task.chance_loss:.4g}"
     )
+    weights = b""
     try:
         for item in train(config, test=test):
             if isinstance(item, Evaluation):
@@ -45,6 +47,10 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
                 record.add("flow", {"stage": item.stage, "flow": flow, "ms": _now()})
             elif isinstance(item, Audit):
                 record.add("audit", {"audit": item.as_dict(), "ms": _now()})
+            elif isinstance(item, Writing):
+                record.add("writing", {"writing": item.as_dict(), "ms": _now()})
+            elif isinstance(item, Trained):
+                weights = save(item.parameters)
             else:
                 done = {
                     "result": item.as_dict(),
@@ -55,7 +61,10 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     except Exception:
         record.add("error", {"traceback": traceback.format_exc(), "ms": _now()})
     experiment = store.experiment(EXPERIMENT, {"mlflow.note.content": NOTE} | CUSTOM_MODELS)
-    run_id = store.write(experiment, record.to_run())
+    run = record.to_run()
+    if weights and record.result is not None:
+        run.files[WEIGHTS] = weights
+    run_id = store.write(experiment, run)
     if record.error:
         console.print(record.error)
         console.print(f"failed; recorded as run {run_id} in experiment {EXPERIMENT!r}")

@@ -257,14 +257,34 @@ class Store:
             )
         ]
 
-    def artifact_text(self, run_id: str, path: str) -> str:
-        """A text artifact of a run. Raises UserError when there is none of that name."""
+    def newest(self, experiment: str) -> str:
+        """The id of its last finished run. Raises UserError when there is none."""
+        found = self._client.get_experiment_by_name(experiment)
+        runs = found and self._client.search_runs(
+            [found.experiment_id],
+            filter_string="attributes.status = 'FINISHED'",
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+        if not runs:
+            raise UserError(f"no finished run of experiment {experiment!r} in this store")
+        return str(runs[0].info.run_id)
+
+    @contextmanager
+    def artifact(self, run_id: str, path: str) -> Iterator[Path]:
+        """An artifact of a run as a file for a while. Raises UserError when there is none of that
+        name."""
         with tempfile.TemporaryDirectory() as folder:
             try:
                 local = self._client.download_artifacts(run_id, path, folder)
             except (MlflowException, OSError):
                 raise UserError(f"run {run_id} has no artifact {path!r}") from None
-            return Path(local).read_text(encoding="utf-8")
+            yield Path(local)
+
+    def artifact_text(self, run_id: str, path: str) -> str:
+        """A text artifact of a run. Raises UserError when there is none of that name."""
+        with self.artifact(run_id, path) as file:
+            return file.read_text(encoding="utf-8")
 
     def _runs(self, experiment_id: str) -> Iterable[Run]:
         token: str | None = None

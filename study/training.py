@@ -8,20 +8,23 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from study.clipping import Clipped
 from study.clipping.telemetry import curves
 from study.config import TrainConfig, TrialConfig
+from study.construction import build_model
 from study.engines.recording import Limit, StateGradients
 from study.guessing import guesses
-from study.layer import Layer
-from study.model import Model
+from study.models.attention import Attended
+from study.models.base import Model
+from study.models.decoding import beam
 from study.probes.audit import Audit, audit
 from study.probes.gradient_flow import GradientFlow, gradient_flow
+from study.probes.writing import Writing, writing
 from study.seeding import generator
-from study.stack import Stack
 from study.tasks.base import Batch, Task
+from study.tasks.generating import GeneratingTask
 
 # A training loss this many times chance is an explosion: on every task a constant scores 1.
 EXPLODED = 1e4
@@ -77,7 +80,21 @@ class Result:
         return asdict(self)
 
 
-Record = Evaluation | Flow | Audit | Result
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The parameters that solved the task, or else those of the best validation loss, by name."""
+
+    parameters: dict[str, Tensor]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Trained) or self.parameters.keys() != other.parameters.keys():
+            return False
+        return all(torch.equal(p, other.parameters[n]) for n, p in self.parameters.items())
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+Record = Evaluation | Flow | Audit | Writing | Trained | Result
 
 DIVERGED_SCORE = 10.0
 
@@ -111,7 +128,7 @@ def score(outcome: Outcome, steps: int, budget: int, best_loss: float, chance_lo
 
 
 def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool | None, None]:
-    """Trains, yielding records; the last is the `Result`.
+    """Trains, yielding records; the last is the `Result`, others come as they are known.
 
     ``.send(True)`` in answer to an `Evaluation` prunes the trial. With ``test`` the parameters
     that solved the task, or else those of the best validation loss, are scored on the test set, once.
@@ -170,10 +187,13 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
         stop = yield Evaluation(step, values | _named("validation", scores))
     yield Flow("final", gradient_flow(model, task, probe))
 
+    model.load_state_dict(best_parameters)
+    yield Trained(best_parameters)
+    if outcome != "diverged" and (written := writing(model, task, probe, config.decoder.beam)):
+        yield written
     tested: dict[str, float] = {}
     if test:
-        model.load_state_dict(best_parameters)
-        tested = evaluate(model, task, task.test())
+        tested = evaluate(model, task, task.test(), config.decoder.beam)
     yield Result(
         outcome=outcome,
         score=score(outcome, step, settings.steps, best["loss"], task.chance_loss),
@@ -190,39 +210,21 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
     )
 
 
-def build_model(config: TrialConfig) -> Model:
-    """The untrained network; all its initial values come from the configuration's seed."""
-    draws, network = generator("initialization", config.seed), config.model
-    sizes = (network.cell, config.task.input_size, network.hidden, network.phi)
-    settings: dict[str, Any] = {
-        "recurrent": config.init.recurrent,
-        "inputs": config.init.input,
-        "biases": config.init.bias,
-        "vectors": config.init.vector,
-        "generator": draws,
-        "engine": config.train.engine,
-    }
-    layer: Layer | Stack
-    if network.layers == 1 and not network.bidirectional:
-        layer = Layer(*sizes, **settings)
-    else:
-        layer = Stack(
-            *sizes,
-            layers=network.layers,
-            bidirectional=network.bidirectional,
-            residual=network.residual,
-            **settings,
-        )
-    return Model(layer, config.task.output_size, config.task.reads, draws)
+def evaluate(model: Model, task: Task, batch: Batch, width: int = 1) -> dict[str, float]:
+    """The task's scores over the batch, computed in chunks of equal weight a sequence.
 
-
-def evaluate(model: Model, task: Task, batch: Batch) -> dict[str, float]:
-    """The task's scores over the batch, computed in chunks of equal weight a sequence."""
+    Where an answer is written, with a ``width`` above 1 also "beam_exact": the share of sequences
+    that beam search answers as wanted.
+    """
     totals: dict[str, float] = {}
     with torch.no_grad():
         for rows in torch.arange(len(batch)).split(EVALUATION_CHUNK):
             part = batch.take(rows)
-            for name, value in task.scores(model(part), part.targets).items():
+            scores = task.scores(model(part), part.targets)
+            if isinstance(task, GeneratingTask) and width > 1:
+                found, _ = beam(model, part, len(part.targets), width, task.end)
+                scores["beam_exact"] = float((found == part.targets).all(0).double().mean())
+            for name, value in scores.items():
                 totals[name] = totals.get(name, 0.0) + value * len(rows)
     return {name: total / len(batch) for name, total in totals.items()}
 
@@ -232,20 +234,30 @@ def _updates(model: Model, config: TrialConfig) -> Iterator[Update]:
     optimizer = _optimizer(parameters, config.train)
     clip = config.clip.start()
     draws, noise = generator("credit", config.seed), generator("input noise", config.seed)
+    chances = generator("writing", config.seed)
     for batch in config.task.training(config.seed, config.train.batch):
         optimizer.zero_grad(set_to_none=True)
-        recorder = StateGradients() if config.regularizer.needs_recorder else None
+        recorders = {model.top: StateGradients()} if config.regularizer.needs_recorder else None
+        attended = Attended()
         bound = config.clip.signal_limit
         limits = [] if bound is None else [Limit(bound) for _ in model.layers]
         batch = _with_noise(batch, config.train.input_noise, noise)
-        predictions = model(batch, recorder, credit=config.credit, generator=draws, limits=limits)
-        loss = config.task.loss(predictions, batch.targets)
-        loss.backward()
-        omega = (
-            config.regularizer.add(model.top, batch.inputs, recorder)
-            if recorder is not None
-            else None
+        predictions = model(
+            batch,
+            recorders=recorders,
+            limits=limits,
+            credit=config.credit,
+            generator=draws,
+            draws=chances,
+            attended=attended,
         )
+        loss = config.task.loss(predictions, batch.targets)
+        policy = model.policy_loss(attended, predictions, batch.targets)
+        (loss if policy is None else loss + policy).backward()
+        omega = None
+        if recorders is not None:
+            shown = model.shown(batch.inputs).detach()
+            omega = config.regularizer.add(model.top, shown, recorders[model.top])
         reached = [p for p in parameters if p.grad is not None]
         clipped = clip([p.grad for p in reached if p.grad is not None], reached)
         # Layers of one cell and size have equally many entries: their mean share is that of all.

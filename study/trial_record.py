@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from study.pictures import gradient_flow_picture
+from study.pictures import attention_picture, drawn_picture, gradient_flow_picture
 from study.probes.audit import Audit
 from study.probes.gradient_flow import GradientFlow
+from study.probes.writing import Writing, as_text
 from study.tracking import Point, RunToWrite
 
 # At most 400 points a run, each kind of curve sharing what it has; the rest is for single numbers.
@@ -34,6 +35,7 @@ class TrialRecord:
     evaluations: list[dict[str, Any]] = field(default_factory=list)  # step, ms, values
     flows: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     audit: dict[str, Any] | None = None
+    writing: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
     config_toml: str = ""
     task: dict[str, Any] = field(default_factory=dict)
@@ -50,13 +52,15 @@ class TrialRecord:
         """Take in one message of a worker."""
         if kind == "started":
             self.start_ms = content["ms"]
-            self.evaluations, self.flows, self.audit = [], {}, None
+            self.evaluations, self.flows, self.audit, self.writing = [], {}, None, None
         elif kind == "evaluation":
             self.evaluations.append({k: content[k] for k in ("step", "ms", "values")})
         elif kind == "flow":
             self.flows[content["stage"]] = content["flow"]
         elif kind == "audit":
             self.audit = content["audit"]
+        elif kind == "writing":
+            self.writing = content["writing"]
         elif kind == "result":
             self.result, self.config_toml = content["result"], content["config"]
             self.task = content["task"]
@@ -98,6 +102,8 @@ class TrialRecord:
                 values[f"gradient_flow/{stage}/{name}"] = flow[name] if flow else None
         if self.audit:
             values |= {f"init/{k}": v for k, v in Audit.from_dict(self.audit).summary().items()}
+        if self.writing:
+            values |= {f"attention/{k}": v for k, v in self.writing["attention"].items()}
         return {k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)}
 
     def to_run(self, parent_id: str | None = None) -> RunToWrite:
@@ -111,6 +117,14 @@ class TrialRecord:
             files["gradient_flow.png"] = gradient_flow_picture(self.name, flows)
         if self.audit:
             files["audit.json"] = json.dumps(self.audit).encode()
+        if self.writing:
+            written = Writing.from_dict(self.writing)
+            files["written.txt"] = as_text(written).encode()
+            files["written.json"] = json.dumps(self.writing).encode()
+            if any(example.weights for example in written.examples):
+                files["attention.png"] = attention_picture(self.name, written.examples)
+            if written.pictures:
+                files["drawn.png"] = drawn_picture(self.name, written.pictures)
         if self.error:
             files["traceback.txt"] = self.error.encode()
         return RunToWrite(

@@ -28,7 +28,7 @@ def _work(pipe: Connection, job: dict[str, Any]) -> None:
         pipe.send_bytes(json.dumps(message).encode())
 
     from study.config import TrialConfig
-    from study.training import Audit, Evaluation, Flow, train
+    from study.training import Audit, Evaluation, Flow, Trained, Writing, train
 
     send("started")
     try:
@@ -45,6 +45,11 @@ def _work(pipe: Connection, job: dict[str, Any]) -> None:
             elif isinstance(record, Audit):
                 send("audit", audit=record.as_dict())
                 record = next(records)
+            elif isinstance(record, Writing):
+                send("writing", writing=record.as_dict())
+                record = next(records)
+            elif isinstance(record, Trained):
+                record = next(records)  # of a sweep's many networks only the numbers are kept
             else:
                 send(
                     "result",

@@ -9,12 +9,13 @@ import torch
 from study import Layer
 from study.cells import CELLS
 from study.config import TrialConfig
+from study.construction import build_model
 from study.equations import Cell
 from study.initializers.gates import keeper
 from study.nonlinearities import NONLINEARITIES
 from study.probes.audit import Audit, MatrixAudit, audit, audit_matrix, slope_bound
 from study.stack import Stack
-from study.training import build_model, train
+from study.training import train
 
 
 def rotation(angle: float) -> np.ndarray:

@@ -78,10 +78,11 @@ def configurations(draw: st.DrawFn) -> TrialConfig:
             *("does not suit", "must be below", "rtrl keeps", "acts on the gradient"),
             *("is for version", "criterion of version", "length must be", "task.path"),
             *("set model.layers to 1", "set model.bidirectional to false"),
+            *("once all is read", "a decoder is told", "an encoder's and a decoder's", "'dot'"),
         )
         if not any(words in str(error) for words in together):
             raise
-        alone = ("init.", "regularizer", "credit", "task")
+        alone = ("init.", "regularizer", "credit", "task", "attention")
         kept = {k: v for k, v in flat.items() if not k.startswith(alone)}
         return TrialConfig.from_flat(kept)
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from study.config import TrialConfig
-from study.model import Model
+from study.construction import build_model
+from study.models.base import Model
 from study.probes.gradient_flow import GradientFlow, gradient_flow, half_life, log_slope
 from study.tasks.base import Batch, Task
-from study.training import build_model
 
 
 def made(**flat: object) -> tuple[Model, Task]:

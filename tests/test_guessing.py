@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from study.config import TrialConfig
+from study.construction import build_model
 from study.errors import UserError
 from study.guessing import guesses
-from study.training import Evaluation, Record, Result, build_model, train
+from study.training import Evaluation, Record, Result, train
 
 LATCH = {
     "task.name": "latching",

@@ -7,16 +7,17 @@ import torch
 from torch import Tensor
 
 from study.config import TrialConfig
+from study.construction import build_model
 from study.engines.recording import Limit, StateGradients
 from study.errors import UserError
 from study.layer import Layer
-from study.model import Model
+from study.models.base import Model
 from study.probes.audit import audit
 from study.probes.gradient_flow import gradient_flow
 from study.stack import Stack
 from study.tasks import TASKS
 from study.tasks.base import Batch
-from study.training import Evaluation, Result, build_model, train
+from study.training import Evaluation, Result, train
 
 
 def config(**changes: object) -> TrialConfig:

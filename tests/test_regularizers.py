@@ -12,13 +12,14 @@ from torch import Tensor
 
 from study.cells import CELLS
 from study.config import TrialConfig
+from study.construction import build_model
 from study.engines import reference
 from study.engines.recording import StateGradients
 from study.equations import Cell
 from study.errors import UserError
 from study.layer import Layer
 from study.regularizers import REGULARIZERS
-from study.training import build_model, train
+from study.training import train
 
 T, B, H, INPUTS = 7, 3, 4, 2
 CELLS_WITH_MATRICES = [cell for _, cell in CELLS.items() if cell.recurrent_matrices]
@@ -342,8 +343,9 @@ def test_training_adds_the_term_before_clipping() -> None:
         batch = next(stream)
         recorder = StateGradients()
         model.zero_grad()
-        config.task.loss(model(batch, recorder), batch.targets).backward()
-        omega = config.regularizer.add(model.layer, batch.inputs, recorder)
+        predictions = model(batch, recorders={model.top: recorder})
+        config.task.loss(predictions, batch.targets).backward()
+        omega = config.regularizer.add(model.top, batch.inputs, recorder)
         norm = math.sqrt(sum(float((p.grad.double() ** 2).sum()) for p in parameters))
         with torch.no_grad():
             for p in parameters:

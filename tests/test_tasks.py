@@ -13,11 +13,11 @@ import torch
 from torch import Generator, Tensor
 
 from study.config import TrialConfig
+from study.construction import build_model
 from study.errors import UserError
 from study.tasks import TASKS
 from study.tasks.base import NO_TARGET, Batch, DatasetTask, SyntheticTask, Task
 from study.tasks.reber_grammar import LEGAL, nodes_before
-from study.training import build_model
 
 
 def named(name: str, **parameters: object) -> Task:

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from task_files import music, music_json, pieces
 
 from study.config import TrialConfig
+from study.construction import build_model
 from study.errors import UserError
 from study.probes.gradient_flow import gradient_flow
 from study.tasks import TASKS
 from study.tasks.base import Batch, DatasetTask
 from study.tasks.plain_pickle import read_pickle
-from study.training import build_model
 
 plain = st.recursive(
     st.integers() | st.text() | st.booleans() | st.none(),

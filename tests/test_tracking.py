@@ -20,7 +20,7 @@ from study.config import TrialConfig
 from study.errors import UserError
 from study.spool import Spool
 from study.tracking import MetricPoint, Point, RunToWrite, Store, context_tags
-from study.training import Audit, Evaluation, Flow, train
+from study.training import Audit, Evaluation, Flow, Result, Writing, train
 from study.trial_record import TrialRecord, thin
 
 
@@ -242,7 +242,9 @@ def record(**flat: Any) -> TrialRecord:
             found.add("flow", {"stage": item.stage, "flow": flow, "ms": 1500})
         elif isinstance(item, Audit):
             found.add("audit", {"audit": item.as_dict(), "ms": 1500})
-        else:
+        elif isinstance(item, Writing):
+            found.add("writing", {"writing": item.as_dict(), "ms": 1500})
+        elif isinstance(item, Result):
             content = {"result": item.as_dict(), "config": config.to_toml(), "ms": 2000}
             found.add("result", {**content, "task": config.task.card()})
     return found

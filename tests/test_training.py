@@ -9,6 +9,7 @@ import torch
 
 from study.clipping import CLIPPING
 from study.config import TrialConfig
+from study.construction import build_model
 from study.seeding import generator
 from study.tasks import TASKS
 from study.tasks.base import Task
@@ -19,7 +20,7 @@ from study.training import (
     Flow,
     Record,
     Result,
-    build_model,
+    Trained,
     evaluate,
     score,
     train,
@@ -85,10 +86,11 @@ def test_the_records_come_in_order(optimizer: str, clip: str) -> None:
     records = run(config(train__optimizer=optimizer, clip=clip))
     assert isinstance(records[0], Flow)
     assert records[0].stage == "init"
-    assert isinstance(records[-2], Flow)
-    assert records[-2].stage == "final"
+    assert isinstance(records[-3], Flow)
+    assert records[-3].stage == "final"
+    assert isinstance(records[-2], Trained)
     assert isinstance(records[1], Audit)
-    middle = records[2:-2]
+    middle = records[2:-3]
     assert all(isinstance(r, Evaluation) for r in middle)
     assert [r.step for r in evaluations(records)] == [0, 5, 10, 15, 20]
     done = result(records)
@@ -239,7 +241,7 @@ def test_a_caller_prunes_with_send(at: int) -> None:
     assert isinstance(done, Result)
     assert (done.outcome, done.steps) == ("pruned", at)
     assert [r.step for r in evaluations(records)][-1] == at
-    assert isinstance(records[-2], Flow)
+    assert isinstance(records[-3], Flow)
 
 
 def test_a_caller_may_stop_listening() -> None:

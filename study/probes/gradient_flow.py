@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from study.engines.recording import StateGradients
-from study.model import Model
-from study.tasks.base import Batch, Task
+from study.models.base import Model
+from study.tasks.base import NO_TARGET, Batch, Task
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class GradientFlow:
     """Mean over sequences of ‖∂L/∂s_t‖ against the lag to the last step, for each state s.
 
     The loss L is the one at the last step only: losses at every step would feed the gradient anew
-    and hide its decay. ``norms[s][lag]`` for lag = 0 … T-1. ``log_slope_per_step`` is the
+    and hide its decay. ``norms[s][lag]`` for lag = 0 … T-1; where an answer is written after T steps
+    are read, its steps count too, from its own last one back. ``log_slope_per_step`` is the
     least-squares slope of the natural logarithm of the output state's norm against lag, over the
     lags where it is positive, and ``half_life_steps`` = ln 2/-slope; None where the norm does not
     decay, or fewer than two lags have a positive norm.
@@ -45,13 +46,17 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
     top one's flow, in the forward direction: what takes the way through other layers is not in it.
     """
     double, cell = deepcopy(model).double(), model.top.cell
-    recorder = StateGradients()
+    recorders = {layer: StateGradients() for layer in double.path}
     batch = batch.to(torch.float64)
-    predictions = double(batch, recorder)
-    last, targets = _at_the_end(predictions, batch), _at_the_end(batch.targets, batch)
+    predictions = double(batch, recorders=recorders)
+    ends = _ends(task, batch)
+    last, targets = (_at_the_end(values, ends[-1]) for values in (predictions, batch.targets))
     # The loss is a mean over sequences; times their number, each has the gradient of its own loss.
     (task.loss(last, targets) * len(batch)).backward()
-    norms = {s: _mean_by_lag(_norms(recorder[s]), batch.ends) for s in cell.variables}
+    norms = {
+        s: _mean_by_lag([_norms(recorder[s]) for recorder in recorders.values()], ends)
+        for s in cell.variables
+    }
     if not all(np.isfinite(values).all() for values in norms.values()):
         return None
     slope = log_slope(norms[cell.output])
@@ -62,11 +67,20 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
     )
 
 
-def _at_the_end(values: Tensor, batch: Batch) -> Tensor:
+def _ends(task: Task, batch: Batch) -> list[Tensor]:
+    """(B,) indices of each sequence's last step, of every pass: reading, and writing if there is."""
+    steps, size = batch.inputs.shape[:2]
+    read = torch.full((size,), steps - 1) if batch.ends is None else batch.ends
+    if task.reads != "generated":
+        return [read]
+    return [read, (batch.targets != NO_TARGET).sum(0) - 1]
+
+
+def _at_the_end(values: Tensor, ends: Tensor) -> Tensor:
     """(S,B,…) -> (1,B,…) at each sequence's last step; the only one where S is 1."""
-    if batch.ends is None or len(values) == 1:
-        return values[-1:]
-    return values[batch.ends, torch.arange(len(batch))][None]
+    if len(values) == 1:
+        return values
+    return values[ends, torch.arange(len(ends))][None]
 
 
 def _norms(gradients: Tensor) -> Tensor:
@@ -77,15 +91,21 @@ def _norms(gradients: Tensor) -> Tensor:
     return (gradients / scale).norm(dim=-1) * scale.squeeze(-1)
 
 
-def _mean_by_lag(norms: Tensor, ends: Tensor | None) -> np.ndarray:
-    """(T,B) norms at time t -> (T,) means at lag = last step - t, over the sequences that long."""
-    steps, size = norms.shape
-    if ends is None:
-        return norms.flip(0).mean(dim=1).numpy()
-    time = ends[None, :] - torch.arange(steps)[:, None]  # the step at that lag, negative: none
-    values = norms[time.clamp(min=0), torch.arange(size)]
-    there = time >= 0
-    means = (values * there).sum(dim=1) / there.sum(dim=1).clamp(min=1)
+def _mean_by_lag(passes: Sequence[Tensor], ends: Sequence[Tensor]) -> np.ndarray:
+    """(T,B) norms at time t of each pass, the first first -> means at each lag to the last step.
+
+    ``ends`` (B,) of each pass: a sequence's last step there, after which the next pass begins. The
+    mean is over the sequences that are as long.
+    """
+    back = torch.arange(sum(map(len, passes)))[:, None]  # steps before the end of the pass
+    values, there = torch.zeros(2, len(back), passes[0].shape[1], dtype=passes[0].dtype)
+    for norms, end in zip(reversed(passes), reversed(ends), strict=True):
+        time = end - back
+        inside = (time >= 0) & (back >= 0)
+        values = torch.where(inside, norms.gather(0, time.clamp(0, len(norms) - 1)), values)
+        there = torch.where(inside, 1, there)
+        back = back - (end + 1)
+    means = values.sum(dim=1) / there.sum(dim=1).clamp(min=1)
     return means[there.any(dim=1)].numpy()
 
 

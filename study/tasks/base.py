@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from study.errors import UserError
 from study.registry import Choice
 from study.seeding import generator
 
@@ -97,9 +98,36 @@ class Task(Choice):
         return None
 
     @property
+    def symbolic(self) -> bool:
+        """Whether inputs are a one-hot code, which can be embedded."""
+        return self.alphabet is not None
+
+    @property
     def answers(self) -> Sequence[str] | None:
         """A name for each class; None where they are numbered, or the targets are values."""
         return None
+
+    @property
+    def writes(self) -> bool:
+        """Whether a trained network can be asked to write: an answer, or on and on."""
+        if self.reads == "generated":
+            return True
+        return self.causal and self.symbolic and self.input_size == self.output_size
+
+    def encode(self, text: str) -> list[int]:
+        """The symbols of an input. Raises UserError, with the known ones, for any other."""
+        names = self.alphabet or ()
+        for letter in text:
+            if letter not in names:
+                raise UserError(
+                    f"task {self.name!r} reads no {letter!r}; it reads {''.join(names)}"
+                )
+        return [names.index(letter) for letter in text]
+
+    def decode(self, symbols: Sequence[int]) -> str:
+        """What is written, as text."""
+        names = [str(s) if self.answers is None else self.answers[s] for s in symbols]
+        return ("" if all(len(name) == 1 for name in names) else " ").join(names)
 
     @property
     def memorized(self) -> bool:

@@ -73,10 +73,29 @@ class Characters(LabelTask, DatasetTask):
         return self._text.size
 
     @property
+    def symbolic(self) -> bool:
+        return True  # without looking at the text
+
+    @property
     def alphabet(self) -> Sequence[str]:
         """In a drawing a line break is ↵, and what is not kept apart or has no width a dot."""
         kept = [chr(code) for code in self._text.characters.tolist()]
         return ["·", *("↵" if c == "\n" else c if c.isprintable() else "·" for c in kept)]
+
+    def encode(self, text: str) -> list[int]:
+        codes = text.encode() if self._of_bytes else map(ord, text)
+        places = {code: i for i, code in enumerate(self._text.characters.tolist(), 1)}
+        return [places.get(code, 0) for code in codes]
+
+    def decode(self, symbols: Sequence[int]) -> str:
+        codes = [int(self._text.characters[s - 1]) if s else None for s in symbols]
+        if self._of_bytes:
+            return bytes(ord("?") if c is None else c for c in codes).decode(errors="replace")
+        return "".join("\N{REPLACEMENT CHARACTER}" if c is None else chr(c) for c in codes)
+
+    @property
+    def _of_bytes(self) -> bool:
+        return self.corpus in ("text8", "enwik8")
 
     @property
     def answers(self) -> Sequence[str]:

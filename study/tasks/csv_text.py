@@ -59,6 +59,10 @@ class CsvText(Classification):
         return self._texts.prior
 
     @property
+    def symbolic(self) -> bool:
+        return True
+
+    @property
     def input_size(self) -> int:
         return self._texts.size
 

@@ -1,0 +1,91 @@
+"""The untrained network that a configuration describes."""
+
+from typing import Any
+
+from torch import Generator
+
+from study.config import TrialConfig
+from study.feedforward import Embedding, Perceptron
+from study.layer import Layer
+from study.models.base import Model
+from study.models.predictor import Predictor
+from study.models.recurrent import Recurrent, width_of
+from study.models.transducer import Transducer
+from study.seeding import generator
+from study.stack import Stack
+
+
+def build_model(config: TrialConfig) -> Model:
+    """All its initial values come from the configuration's seed."""
+    draws = generator("initialization", config.seed)
+    if config.task.reads == "generated":
+        return _transducer(config, draws)
+    task, network = config.task, config.model
+    embedded = network.embedding or task.input_size
+    inputs = network.hidden if network.deep_input else embedded
+    layer = _recurrent(config, inputs, draws, both=network.bidirectional)
+    return Predictor(
+        layer,
+        task.output_size,
+        task.reads,
+        draws,
+        embedding=_embedding(config, task.input_size, draws),
+        deep=_perceptron(config, embedded, network.deep_input, draws),
+        after=_perceptron(config, width_of(layer), network.deep_output, draws),
+    )
+
+
+def _transducer(config: TrialConfig, draws: Generator) -> Model:
+    task, network, hidden = config.task, config.model, config.model.hidden
+    embedded = network.embedding or task.input_size
+    inputs = hidden if network.deep_input else embedded
+    encoder = _recurrent(config, inputs, draws, both=network.bidirectional)
+    told = network.embedding or task.output_size
+    if config.decoder.context in ("input", "both"):
+        told += width_of(encoder)
+    decoder = _recurrent(config, hidden if network.deep_input else told, draws, both=False)
+    look = config.attention.module(hidden, width_of(encoder), task.output_size, draws)
+    return Transducer(
+        encoder,
+        decoder,
+        task.output_size,
+        draws,
+        context=config.decoder.context,
+        forcing=config.decoder.teacher_forcing,
+        look=look,
+        embedding=_embedding(config, task.input_size, draws),
+        deep=_perceptron(config, embedded, network.deep_input, draws),
+        told_embedding=_embedding(config, task.output_size, draws),
+        told_deep=_perceptron(config, told, network.deep_input, draws),
+        after=_perceptron(config, hidden, network.deep_output, draws),
+    )
+
+
+def _recurrent(config: TrialConfig, inputs: int, draws: Generator, *, both: bool) -> Recurrent:
+    network = config.model
+    sizes = (config.cell, inputs, network.hidden, network.phi)
+    settings: dict[str, Any] = {
+        "recurrent": config.init.recurrent,
+        "inputs": config.init.input,
+        "biases": config.init.bias,
+        "vectors": config.init.vector,
+        "generator": draws,
+        "engine": config.train.engine,
+    }
+    if network.layers == 1 and not both:
+        return Layer(*sizes, **settings)
+    return Stack(
+        *sizes, layers=network.layers, bidirectional=both, residual=network.residual, **settings
+    )
+
+
+def _embedding(config: TrialConfig, symbols: int, draws: Generator) -> Embedding | None:
+    size = config.model.embedding
+    return Embedding(symbols, size, draws) if size else None
+
+
+def _perceptron(
+    config: TrialConfig, inputs: int, depth: int, draws: Generator
+) -> Perceptron | None:
+    network = config.model
+    return Perceptron(inputs, network.hidden, depth, network.phi, draws) if depth else None

@@ -1,0 +1,1 @@
+"""Networks: recurrent layers, what feeds them and what reads them."""

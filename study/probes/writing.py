@@ -1,0 +1,163 @@
+"""What a trained network writes, and where it looks while it does."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from study.models.attention import Attended
+from study.models.base import Model
+from study.models.decoding import beam, greedy, sample
+from study.seeding import generator
+from study.tasks.base import NO_TARGET, Batch, Task
+from study.tasks.generating import GeneratingTask
+
+EXAMPLES = 6
+TEMPERATURES = (0.5, 1.0)
+LENGTH = 400  # symbols of a text without an end
+_DIGITS = 4  # of a weight, in files
+
+
+@dataclass(frozen=True)
+class Example:
+    """One sequence: what was read, what should have been written, and what was.
+
+    ``weights`` are of each symbol that the network wrote, over what it read; ``alignment`` is the step
+    of the input that each symbol of ``wanted`` hangs on, -1 for none, where the task says so.
+    """
+
+    read: list[str]
+    wanted: list[str]
+    written: list[str]
+    by_beam: list[str] | None = None
+    weights: list[list[float]] | None = None
+    alignment: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Sequences of the validation set answered greedily, and by beam search where asked for.
+
+    ``texts``: what is drawn at each temperature; of pictures, grey levels (height x width each).
+    ``attention``: over the probe's symbols, told the right ones before them, the mean weight on the
+    step that each hangs on ("aligned") and the mean of the heaviest ("peak").
+    """
+
+    examples: list[Example]
+    texts: dict[str, str]
+    pictures: list[list[list[int]]]
+    attention: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> "Writing":
+        examples = [Example(**example) for example in given["examples"]]
+        return cls(**{**given, "examples": examples})
+
+
+@torch.no_grad()
+def writing(model: Model, task: Task, batch: Batch, width: int = 1) -> Writing | None:
+    """None for a task that has nothing written. ``batch`` is the probe, ``width`` that of the beam."""
+    if not task.writes:
+        return None
+    if isinstance(task, GeneratingTask):
+        pictures = [] if task.canvas is None else _pictures(model, task, batch)
+        return Writing(
+            _examples(model, task, batch.take(slice(EXAMPLES)), width),
+            {},
+            pictures,
+            _attention(model, task, batch),
+        )
+    return Writing([], _texts(model, task, batch.take(slice(1))), [], {})
+
+
+def _examples(model: Model, task: GeneratingTask, batch: Batch, width: int) -> list[Example]:
+    written = greedy(model, batch, task.answer_steps, task.end)
+    searched = beam(model, batch, task.answer_steps, width, task.end)[0] if width > 1 else None
+    attended = Attended()
+    model(Batch(batch.inputs, written, batch.ends), attended=attended)
+    aligned = task.alignment(batch)
+    found = []
+    for i in range(len(batch)):
+        steps = len(batch.inputs) if batch.ends is None else int(batch.ends[i]) + 1
+        length = int((written[:, i] != NO_TARGET).sum())
+        wanted = batch.targets[:, i]
+        found.append(
+            Example(
+                read=_named(task.alphabet, batch.inputs[:steps, i].argmax(-1)),
+                wanted=_named(task.answers, wanted),
+                written=_named(task.answers, written[:, i]),
+                by_beam=None if searched is None else _named(task.answers, searched[:, i]),
+                weights=_rounded(attended.weights[:length, i, :steps])
+                if attended.weights.numel()
+                else None,
+                alignment=None if aligned is None else aligned[wanted != NO_TARGET, i].tolist(),
+            )
+        )
+    return found
+
+
+def _rounded(weights: Tensor) -> list[list[float]]:
+    return [[round(w, _DIGITS) for w in row] for row in weights.tolist()]
+
+
+def _named(names: Sequence[str] | None, symbols: Tensor) -> list[str]:
+    kept = [int(s) for s in symbols if s != NO_TARGET]
+    return [str(s) if names is None else names[s] for s in kept]
+
+
+def _pictures(model: Model, task: GeneratingTask, batch: Batch) -> list[list[list[int]]]:
+    """One of each different input, drawn at temperature 1."""
+    assert task.canvas is not None
+    height, width = task.canvas
+    _, first = torch.unique(batch.inputs.argmax(-1)[0], return_inverse=True)
+    rows = torch.tensor([int((first == k).nonzero()[0]) for k in range(int(first.max()) + 1)])
+    draws = generator("writing", 0, "pictures")
+    drawn = sample(model, batch.take(rows), task.answer_steps, draws)
+    return [picture.view(height, width).tolist() for picture in drawn.T]
+
+
+def _attention(model: Model, task: GeneratingTask, batch: Batch) -> dict[str, float]:
+    attended = Attended()
+    model(batch, attended=attended)
+    if not attended.weights.numel():
+        return {}
+    asked = batch.targets != NO_TARGET
+    measured = {"peak": float(attended.weights.amax(-1)[asked].mean())}
+    aligned = task.alignment(batch)
+    if aligned is not None and bool((known := asked & (aligned >= 0)).any()):
+        on_it = attended.weights.gather(-1, aligned.clamp(min=0)[..., None])[..., 0]
+        measured["aligned"] = float(on_it[known].mean())
+    return measured
+
+
+def _texts(model: Model, task: Task, first: Batch) -> dict[str, str]:
+    """Continuations of the first symbol of a sequence."""
+    start = Batch(first.inputs[:1], first.targets[:1])
+    steps = task.steps if task.memorized else LENGTH
+    texts = {}
+    for temperature in TEMPERATURES:
+        draws = generator("writing", 0, "text", temperature)
+        symbols = sample(model, start, steps, draws, temperature)[:, 0]
+        shown = [int(start.inputs[0, 0].argmax()), *symbols.tolist()]
+        texts[f"{temperature:g}"] = task.decode(shown)
+    return texts
+
+
+def as_text(found: Writing) -> str:
+    """For people to read: what was read, wanted and written, or a text at each temperature."""
+    parts = []
+    for example in found.examples:
+        names = [*example.read, *example.wanted, *example.written]
+        between = "" if all(len(name) == 1 for name in names) else " "
+        lines = [("read", example.read), ("wanted", example.wanted), ("written", example.written)]
+        if example.by_beam is not None:
+            lines.append(("by beam", example.by_beam))
+        parts.append("\n".join(f"{what:<9}{between.join(symbols)}" for what, symbols in lines))
+    for temperature, text in found.texts.items():
+        parts.append(f"temperature {temperature}\n\n{text}")
+    return "\n\n".join(parts) + "\n"

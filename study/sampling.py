@@ -1,0 +1,132 @@
+"""`longlag sample`: what a trained network writes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from study.config import TrialConfig
+from study.construction import build_model
+from study.errors import UserError
+from study.models.base import Model
+from study.models.decoding import beam, greedy, sample
+from study.probes.writing import LENGTH
+from study.seeding import generator
+from study.tasks.base import NO_TARGET, Batch, Task, one_hot
+from study.tasks.generating import GeneratingTask
+from study.tracking import Store
+from study.weights import WEIGHTS, load
+
+EXPERIMENT = "train"  # whose runs keep their parameters
+SHADES = " ░▒▓█"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be written: a continuation of ``prompt``, or the answer to it.
+
+    ``temperature`` None takes what is most probable, by beam search where ``beam`` is above 1; a
+    text that goes on and on has a temperature of 1 then, for what is most probable soon repeats
+    itself. ``length`` is the most symbols; None for as many as the task's answers have.
+    """
+
+    prompt: str = ""
+    temperature: float | None = None
+    length: int | None = None
+    seed: int = 0
+    beam: int = 1
+
+
+def trained(store: Store, run_id: str | None) -> tuple[TrialConfig, Model]:
+    """The configuration and the network of a run, the last one of `longlag train` when None.
+
+    Raises UserError when there is no such run, or none that kept its parameters.
+    """
+    run_id = run_id or store.newest(EXPERIMENT)
+    with store.artifact(run_id, "config.toml") as file:
+        config = TrialConfig.from_file(file)
+    try:
+        with store.artifact(run_id, WEIGHTS) as file:
+            parameters = load(file)
+    except UserError as error:
+        raise UserError(
+            f"{error}: runs of `longlag train` keep their parameters, those of a sweep do not; train "
+            "its config.toml again with `longlag train --config config.toml`"
+        ) from None
+    model = build_model(config)
+    try:
+        model.load_state_dict(parameters)
+    except RuntimeError:
+        raise UserError(
+            f"the parameters of run {run_id} are not those of its configuration's network: another "
+            "version of longlag may have written them"
+        ) from None
+    return config, model
+
+
+@torch.no_grad()
+def written(task: Task, model: Model, request: Request) -> str:
+    """What the network writes. Raises UserError where the task has nothing written, or the prompt
+    is not one of its inputs."""
+    if not task.writes:
+        raise UserError(
+            f"task {task.name!r} has nothing written: its answers are no symbols that are read again"
+        )
+    if isinstance(task, GeneratingTask):
+        return _answer(task, model, request)
+    if request.beam > 1:
+        raise UserError("beam search looks for the best answer; a text that goes on has none")
+    batch = _prompt(task, request.prompt) if request.prompt else _first(task)
+    steps = request.length or LENGTH
+    draws = generator("writing", request.seed, "sample")
+    temperature = 1.0 if request.temperature is None else request.temperature
+    symbols = sample(model, batch, steps, draws, temperature)[:, 0].tolist()
+    start = batch.inputs[:, 0].argmax(-1).tolist()
+    return task.decode(start + symbols)
+
+
+def _answer(task: GeneratingTask, model: Model, request: Request) -> str:
+    if not request.prompt:
+        raise UserError(
+            f"task {task.name!r} answers something: give it with --prompt, made of "
+            f"{''.join(task.alphabet or ())!r}"
+        )
+    if request.beam > 1 and request.temperature is not None:
+        raise UserError("an answer is drawn at a temperature or searched by a beam, not both")
+    batch = _prompt(task, request.prompt)
+    steps = request.length or task.answer_steps
+    if request.temperature is not None:
+        draws = generator("writing", request.seed, "sample")
+        symbols = sample(model, batch, steps, draws, request.temperature, task.end)
+    elif request.beam > 1:
+        symbols, _ = beam(model, batch, steps, request.beam, task.end)
+    else:
+        symbols = greedy(model, batch, steps, task.end)
+    kept = [s for s in symbols[:, 0].tolist() if s not in (NO_TARGET, task.end)]
+    return task.decode(kept) if task.canvas is None else _drawn(kept, task)
+
+
+def _drawn(levels: list[int], task: GeneratingTask) -> str:
+    assert task.canvas is not None
+    width, top = task.canvas[1], task.output_size - 1
+    shades = [SHADES[round(level / top * (len(SHADES) - 1))] * 2 for level in levels]
+    return "\n".join("".join(shades[i : i + width]) for i in range(0, len(shades), width))
+
+
+def _prompt(task: Task, text: str) -> Batch:
+    symbols = torch.tensor(task.encode(text))[:, None]
+    if task.steps == 1 and len(symbols) > 1:
+        raise UserError(f"task {task.name!r} reads one symbol, not {text!r}")
+    return Batch(one_hot(symbols, task.input_size), torch.empty(0, 1, dtype=torch.long))
+
+
+def _first(task: Task) -> Batch:
+    """The first symbol of the first sequence that validates."""
+    first = task.validation().take(slice(1))
+    return Batch(first.inputs[:1], first.targets[:1])
+
+
+def sampled(run_id: str | None, request: Request) -> str:
+    """What the network of a run of this folder's store writes."""
+    config, model = trained(Store.open(Path()), run_id)
+    return written(config.task, model, request)

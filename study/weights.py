@@ -1,0 +1,29 @@
+"""The trained parameters of a network, as the bytes of a file."""
+
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from study.errors import UserError
+
+WEIGHTS = "weights.pt"
+
+
+def save(parameters: dict[str, Tensor]) -> bytes:
+    """As torch saves a state_dict."""
+    buffer = BytesIO()
+    torch.save(parameters, buffer)
+    return buffer.getvalue()
+
+
+def load(file: Path) -> dict[str, Tensor]:
+    """What `save` wrote. Nothing in the file is executed; raises UserError for any other."""
+    try:
+        found = torch.load(file, weights_only=True, map_location="cpu")
+    except Exception:  # whatever the archive's readers throw at bytes that are none
+        raise UserError(f"{file} does not hold the parameters of a network") from None
+    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise UserError(f"{file} does not hold the parameters of a network")
+    return found
