@@ -20,6 +20,7 @@ NO_TARGET = -1  # the class number of a step at which nothing is asked; among va
 # When a task's answers are given: after the last step of a sequence, at every step, or as a sequence
 # of their own that is written after it.
 Reads = Literal["last", "every", "generated"]
+HeldOut = Literal["validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -216,8 +217,12 @@ class SyntheticTask(Task):
     """Sequences drawn from a generator; none of training, validation and test shares a stream."""
 
     def sample(self, generator: Generator, n: int) -> Batch:
-        """``n`` sequences; the same generator state gives the same bytes."""
+        """``n`` training sequences; the same generator state gives the same bytes."""
         raise NotImplementedError
+
+    def held_out(self, part: HeldOut, generator: Generator, n: int) -> Batch:
+        """As `sample`. Of sequences so few that the streams would meet, those kept for that part."""
+        return self.sample(generator, n)
 
     def training(self, seed: int, size: int) -> Iterator[Batch]:
         stream = generator("training", seed)
@@ -225,10 +230,12 @@ class SyntheticTask(Task):
             yield self.sample(stream, size)
 
     def validation(self) -> Batch:
-        return self.sample(generator("validation", 0), VALIDATION_SEQUENCES)
+        draws = generator("validation", 0)
+        return self.held_out("validation", draws, VALIDATION_SEQUENCES)
 
     def test(self) -> Batch:
-        return self.sample(generator("test", 0), min(TEST_SEQUENCES, self.most_tested))
+        n = min(TEST_SEQUENCES, self.most_tested)
+        return self.held_out("test", generator("test", 0), n)
 
 
 class DatasetTask(Task):

@@ -14,6 +14,7 @@ from study.tasks.base import Batch, DatasetTask, LabelTask
 
 SIDE = 8
 CLASSES = 10
+BRIGHTEST = 16  # grey levels above black
 SPLIT_SEED = 0
 PERMUTATION_SEED = 1
 HELD_OUT = 300  # sequences each for validation and for test, 30 or so a class
@@ -81,23 +82,36 @@ class Digits(LabelTask, DatasetTask):
 
 @lru_cache(maxsize=4)
 def _load(permuted: bool, width: int) -> Mapping[Literal["training", "validation", "test"], Batch]:
+    order = np.arange(SIDE * SIDE)
+    if permuted:
+        order = np.random.default_rng(PERMUTATION_SEED).permutation(SIDE * SIDE)
+
+    def batch(images: np.ndarray, labels: np.ndarray) -> Batch:
+        pixels = torch.from_numpy(images[:, order] / BRIGHTEST).float()
+        steps = pixels.unflatten(1, (-1, width)).transpose(0, 1)
+        return Batch(steps.contiguous(), torch.from_numpy(labels)[None])
+
+    return {name: batch(*part) for name, part in images_and_labels().items()}
+
+
+@lru_cache(maxsize=1)
+def images_and_labels() -> Mapping[
+    Literal["training", "validation", "test"], tuple[np.ndarray, np.ndarray]
+]:
+    """Of each part the pixels (N,64), whole numbers from 0 to BRIGHTEST, and the digits (N)."""
     # Imported here because it takes a second that the other tasks need not spend.
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     images, labels = load_digits(return_X_y=True)
-    if permuted:
-        images = images[:, np.random.default_rng(PERMUTATION_SEED).permutation(SIDE * SIDE)]
     rest, test = train_test_split(
         np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=SPLIT_SEED
     )
     training, validation = train_test_split(
         rest, test_size=HELD_OUT, stratify=labels[rest], random_state=SPLIT_SEED
     )
-
-    def batch(rows: np.ndarray) -> Batch:
-        pixels = torch.from_numpy(images[rows] / 16).float()  # 16 grey levels above black
-        steps = pixels.unflatten(1, (-1, width)).transpose(0, 1)
-        return Batch(steps.contiguous(), torch.from_numpy(labels[rows])[None])
-
-    return {"training": batch(training), "validation": batch(validation), "test": batch(test)}
+    return {
+        "training": (images[training], labels[training]),
+        "validation": (images[validation], labels[validation]),
+        "test": (images[test], labels[test]),
+    }
