@@ -193,11 +193,12 @@ def describe_task(name: str) -> RenderableType:
 
 def _task_facts(task: Task) -> list[tuple[str, str]]:
     """Raises UserError where they depend on files that are not there."""
-    read = "after the last step" if task.reads == "last" else "at every step"
+    read = {"last": "read after the last step", "every": "read at every step"}
+    read["generated"] = f"written after it, up to {task.answer_steps} steps"
     fewest, most = task.lag
     facts = [
-        ("input", f"{task.steps} steps of {task.input_size}"),
-        ("output", f"{task.output_size}, read {read}"),
+        ("input", f"{task.steps} step{'s' * (task.steps > 1)} of {task.input_size}"),
+        ("output", f"{task.output_size}, {read[task.reads]}"),
         ("lag", f"{fewest} steps" if fewest == most else f"{fewest} to {most} steps"),
         ("loss", task.loss_name),
         ("chance", f"{task.chance_loss:.5g}"),

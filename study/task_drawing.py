@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from itertools import count
+from textwrap import wrap
 
 import torch
 from torch import Tensor
 
 from study.tasks.base import NO_TARGET, Batch, Task
+from study.tasks.generating import GeneratingTask
 
 WIDTH = 60  # steps that fit a line
 _MOST_INPUTS = 3  # drawn, where there are many more
 _BARS = "▁▂▃▄▅▆▇█"
+_GREYS = " ░▒▓█"
 _SHORTER = (60, 48, 40, 32, 24, 20, 16, 12, 10)  # lengths to draw instead of one that does not fit
 
 
@@ -18,11 +21,12 @@ def example(task: Task) -> str:
     """A training sequence, shortened by `shorter` where it would not fit a line.
 
     Letters for a one-hot input, bars from the least to the greatest value for each other input, and
-    below them what is asked: a blank where nothing is.
+    below them what is asked: a blank where nothing is. A picture is drawn in grey blocks.
     """
     drawn = shorter(task)
     batch = next(drawn.training(0, 1))
-    rows = [*_inputs(drawn, batch), *_targets(drawn, batch)]
+    asked = _written if isinstance(drawn, GeneratingTask) else _targets
+    rows = [*_inputs(drawn, batch), *asked(drawn, batch)]
     margin = max(len(name) for name, _ in rows) + 2
     lines = [f"{name:<{margin}}{line[:WIDTH]}".rstrip() for name, line in rows]
     if drawn is not task:
@@ -34,16 +38,20 @@ def example(task: Task) -> str:
 
 def shorter(task: Task) -> Task:
     """The same task with the greatest ``length`` whose steps fit a line, if it has such."""
-    if task.steps <= WIDTH or "length" not in type(task).model_fields:
+    if _fits(task) or "length" not in type(task).model_fields:
         return task
     for length in _SHORTER:
         try:
             made = type(task).model_validate({**task.model_dump(), "length": length})
         except ValueError:  # too short for the other parameters, and so is what comes next
             return task
-        if made.steps <= WIDTH:
+        if _fits(made):
             return made
     return task
+
+
+def _fits(task: Task) -> bool:
+    return task.steps <= WIDTH and task.answer_steps <= WIDTH
 
 
 def _steps(batch: Batch) -> int:
@@ -75,6 +83,25 @@ def _targets(task: Task, batch: Batch) -> list[tuple[str, str]]:
             ("asked", "".join(" " if c == NO_TARGET else _named(task.answers, c) for c in asked))
         ]
     return [("asked", bars(channel)) for channel in targets.T]
+
+
+def _written(task: GeneratingTask, batch: Batch) -> list[tuple[str, str]]:
+    symbols = batch.targets[:, 0][batch.targets[:, 0] != NO_TARGET]
+    if task.canvas is not None:
+        lines = _grey(symbols.unflatten(0, task.canvas), task.output_size)
+    else:
+        names = [_named(task.answers, symbol) for symbol in symbols.tolist()]
+        if max(map(len, names)) > 1:
+            lines = wrap(" ".join(names), WIDTH)
+        else:
+            lines = ["".join(names[i : i + WIDTH]) for i in range(0, len(names), WIDTH)]
+    return [("" if i else "asked after it", line) for i, line in enumerate(lines)]
+
+
+def _grey(picture: Tensor, levels: int) -> list[str]:
+    """One line a row; two characters a pixel, which so is about as wide as high."""
+    shades = (picture * (len(_GREYS) - 1) / (levels - 1)).round().long().tolist()
+    return ["".join(2 * _GREYS[shade] for shade in row) for row in shades]
 
 
 def _named(answers: Sequence[str] | None, number: int) -> str:

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from study.tasks.base import (
@@ -63,3 +64,15 @@ class GeneratingTask(Task):
             "accuracy": float(mean_of_sequences(right.double(), asked)),
             "exact": share_all_right(right, asked),
         }
+
+
+def prefix_chance(weights: Tensor, answers: Tensor) -> float:
+    """Cross-entropy of the best prediction that knows what was written before, but no input.
+
+    It is -Σ n μ log(μ / Σ n μ) over groups of n different ``answers`` with the same weight μ a symbol, an
+    answer's probability over its length. None may be the beginning of another: then Σ μ of the answers
+    that begin alike, divided by the same of one symbol fewer, is each symbol's best prediction, and
+    in the sum over an answer's symbols all but the first and last of these cancel.
+    """
+    total = (answers * weights).sum()
+    return float(-(answers * torch.special.xlogy(weights, weights / total)).sum())
