@@ -25,8 +25,7 @@ def example(task: Task) -> str:
     """
     drawn = shorter(task)
     batch = next(drawn.training(0, 1))
-    asked = _written if isinstance(drawn, GeneratingTask) else _targets
-    rows = [*_inputs(drawn, batch), *asked(drawn, batch)]
+    rows = [*_inputs(drawn, batch), *_asked(drawn, batch)]
     margin = max(len(name) for name, _ in rows) + 2
     lines = [f"{name:<{margin}}{line[:WIDTH]}".rstrip() for name, line in rows]
     if drawn is not task:
@@ -70,7 +69,9 @@ def _inputs(task: Task, batch: Batch) -> list[tuple[str, str]]:
     return lines
 
 
-def _targets(task: Task, batch: Batch) -> list[tuple[str, str]]:
+def _asked(task: Task, batch: Batch) -> list[tuple[str, str]]:
+    if isinstance(task, GeneratingTask):
+        return _written(task, batch)
     targets = batch.targets[:, 0]
     classes = not targets.is_floating_point()
     if task.reads == "last":

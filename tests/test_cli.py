@@ -163,6 +163,7 @@ def test_show_task(name: str, longlag) -> None:
     else:
         assert f"{task.chance_loss:.5g}" in out
         assert task.solved_rule in " ".join(out.split())
+        assert ("written after it, up to" in out) == (task.reads == "generated")
     for field in type(task).parameters():
         assert f"task.{field}" in out
 

@@ -1,12 +1,15 @@
 """The drawn example is the sequence and what is asked of it."""
 
 import math
+from datetime import date
 
 import pytest
 import torch
 
-from study.task_drawing import WIDTH, bars, example, shorter
+from study.task_drawing import WIDTH, _grey, _written, bars, example, shorter
 from study.tasks import TASKS
+from study.tasks.number_names import words
+from study.tasks.number_words import NumberWords
 
 
 def lines_of(name: str, **parameters: object) -> dict[str, str]:
@@ -18,7 +21,7 @@ def lines_of(name: str, **parameters: object) -> dict[str, str]:
 def test_every_task_can_be_drawn_in_a_few_lines(name: str) -> None:
     drawing = example(TASKS.build(name))
     lines = drawing.splitlines()
-    assert 2 <= len(lines) <= 6
+    assert 2 <= len(lines) <= (1 + 8 if name == "digit-drawing" else 6)
     assert max(map(len, lines)) <= WIDTH + 20
     assert lines[0].startswith("input")
     assert sum(line.startswith("asked") for line in lines) == 1
@@ -61,3 +64,56 @@ def test_a_long_task_is_drawn_short_and_says_so() -> None:
     assert shorter(TASKS.build({"name": "adding", "length": 20})).steps == 20
     digits = example(TASKS.build("digits"))
     assert "(the first 60 of 64 steps)" in digits
+
+
+def test_what_is_written_stands_under_what_is_read() -> None:
+    lines = lines_of("transduction", length=12, variable=True)
+    read = lines["input"].removeprefix("input").strip()
+    margin = lines["input"].index(read)
+    assert 2 <= len(read) <= 12
+    assert lines["asked after it"][margin:] == read[::-1] + "∎"
+    lines = lines_of("date-formats")
+    written = lines["asked after it"].removeprefix("asked after it").strip()
+    assert date.fromisoformat(written).year == int(lines["input"][-4:])
+
+
+def test_words_are_apart_and_the_end_is_drawn() -> None:
+    lines = lines_of("number-words")
+    number = lines["input"].removeprefix("input").strip()
+    said = lines["asked after it"].removeprefix("asked after it").strip()
+    assert said == " ".join([*(word for word, _ in words(int(number))), "∎"])
+    characters = lines_of("number-words", unit="character")
+    assert characters["asked after it"].removeprefix("asked after it").strip() == said.replace(
+        " ∎", "∎"
+    )
+
+
+def test_a_long_answer_goes_on_below_and_loses_nothing() -> None:
+    for unit in ("word", "character"):
+        task = TASKS.build({"name": "number-words", "digits": 6, "unit": unit})
+        assert isinstance(task, NumberWords)
+        lines = _written(task, task.written([373373]))
+        said = "three hundred seventy three thousand three hundred seventy three"
+        assert [name for name, _ in lines] == ["asked after it", ""]
+        assert all(len(line) <= WIDTH for _, line in lines)
+        if unit == "word":
+            assert " ".join(line for _, line in lines) == f"{said} ∎"
+        else:
+            assert "".join(line for _, line in lines) == f"{said}∎"
+
+
+def test_a_picture_is_grey_blocks_twice_as_many_as_pixels() -> None:
+    picture = torch.tensor([[0, 1], [2, 3]])
+    assert _grey(picture, 4) == ["  ░░", "▓▓██"]
+    assert _grey(torch.tensor([[0, 1]]), 2) == ["  ██"]
+    task = TASKS.build("digit-drawing")
+    batch = next(task.training(0, 1))
+    input_line, *drawn = example(task).splitlines()
+    assert input_line.split() == ["input", str(int(batch.inputs[0, 0].argmax()))]
+    margin = len("asked after it  ")
+    for row, line in enumerate(drawn):
+        shown = line[margin:].ljust(16)
+        for column in range(8):
+            grey = int(batch.targets[8 * row + column, 0])
+            assert shown[2 * column : 2 * column + 2] == 2 * " ░▓█"[grey]
+    assert len(drawn) == 8

@@ -23,8 +23,8 @@ class DigitDrawing(GeneratingTask, DatasetTask):
     """Told which digit, draw it as it was written by hand: 64 pixels, each given those before it.
 
     scikit-learn's images of 8x8 pixels in the split of the task digits, row by row; their 17
-    intensities are put into ``levels`` of equal width (at 2 and 3 a few held-out pictures become
-    equal to a training one). The input is one step, one-hot. Distributions of discrete pixels in
+    intensities are put into ``levels`` of equal width (with 2 or 3 a few held-out pictures become equal
+    to one of another part). The input is one step, one-hot. Distributions of discrete pixels in
     this order are van den Oord, Kalchbrenner & Kavukcuoglu's (2016); the small data, a label, and the
     criterion are ours. No prediction foresees a hand's every pixel: the floor is not known.
 
