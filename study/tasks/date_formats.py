@@ -102,15 +102,13 @@ class DateFormats(GeneratingTask, SyntheticTask):
 
     @property
     def lag(self) -> tuple[int, int]:
-        # The year is written last and first read out: its digits are always four steps away.
-        found = {4}
-        for day, text in self._longest():
-            number = text.index(str(day.day))
-            found |= {
-                len(text) + 5 - text.index("Sep"),
-                len(text) + 10 - len(str(day.day)) - number,
-            }
-        return min(found), max(found)
+        # The year comes last and is put first: four steps. The day is furthest where it comes before
+        # the month; a single digit is told a step later, after a 0.
+        found = {
+            len(text) + 10 - len(str(day.day)) - text.index(str(day.day))
+            for day, text in self._longest()
+        }
+        return 4, max(found)
 
     @property
     def alphabet(self) -> str:
