@@ -91,11 +91,11 @@ def _written(task: GeneratingTask, batch: Batch) -> list[tuple[str, str]]:
     if task.canvas is not None:
         lines = _grey(symbols.unflatten(0, task.canvas), task.output_size)
     else:
-        names = [_named(task.answers, symbol) for symbol in symbols.tolist()]
-        if max(map(len, names)) > 1:
-            lines = wrap(" ".join(names), WIDTH)
+        text = task.decode(symbols.tolist())
+        if len(text) > len(symbols):  # words
+            lines = wrap(text, WIDTH)
         else:
-            lines = ["".join(names[i : i + WIDTH]) for i in range(0, len(names), WIDTH)]
+            lines = [text[i : i + WIDTH] for i in range(0, len(text), WIDTH)]
     return [("" if i else "asked after it", line) for i, line in enumerate(lines)]
 
 
