@@ -16,6 +16,7 @@ from study.credit import CREDIT
 from study.equations import Cell
 from study.errors import UserError
 from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
+from study.models.attention import ATTENTION
 from study.nonlinearities import NONLINEARITIES
 from study.registry import Choices
 from study.regularizers import REGULARIZERS
@@ -81,6 +82,10 @@ def _credit() -> RenderableType:
     return _choices("credit assignment", CREDIT, "credit")
 
 
+def _attention() -> RenderableType:
+    return _choices("attention", ATTENTION, "attention")
+
+
 def _tasks() -> RenderableType:
     return _choices("task", TASKS, "task")
 
@@ -108,6 +113,7 @@ LISTS: dict[str, Callable[[], RenderableType]] = {
     "initializers": _initializers,
     "clipping": _clipping,
     "credit": _credit,
+    "attention": _attention,
     "regularizers": _regularizers,
     "tasks": _tasks,
     "spaces": _spaces,

@@ -27,6 +27,7 @@ again on {space.confirmations} fresh seeds; only those read the test set.
 - Curves against **updates**: `train/…`, `validation/…`. Curves against **lag**: `gradient_flow/…`.
 - Before the first update: `init/…`, the worst over the recurrent matrices (each: `audit.json`), and
   the timescales 1 + e^b of the forget gate's biases.
+- In a run's files, where a task has something written: `written.txt`, `attention.png`, `drawn.png`.
 - `score`, which the search minimized: steps/budget - 1 when the task was solved (below 0, sooner is
   lower), else the best validation loss over the loss of chance; 10 when it diverged.
 

@@ -80,7 +80,10 @@ def attention_picture(title: str, examples: Sequence[Example]) -> bytes:
     panels[0].set_ylabel("written")
     figure.colorbar(image, ax=list(panels), label="attention", fraction=0.03, pad=0.02)
     if any(example.alignment for example in shown):
-        figure.supxlabel("framed: what the symbol wanted there hangs on", fontsize=8.5)
+        figure.supxlabel(
+            "framed: what the symbol wanted there hangs on (the state after it knows it too)",
+            fontsize=8.5,
+        )
     return _png(figure, title)
 
 

@@ -17,6 +17,7 @@ from study.cells import CELLS
 from study.clipping import CLIPPING
 from study.credit import CREDIT
 from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
+from study.models.attention import ATTENTION
 from study.nonlinearities import NONLINEARITIES
 from study.regularizers import REGULARIZERS
 from study.space_file import available
@@ -123,6 +124,7 @@ KNOWN = {
     "initializers": [*RECURRENT, *INPUT_WEIGHTS, *BIASES, *VECTORS],
     "clipping": [*CLIPPING],
     "credit": [*CREDIT],
+    "attention": [*ATTENTION],
     "regularizers": [*REGULARIZERS],
     "tasks": [*TASKS],
     "spaces": [*available()],

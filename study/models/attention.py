@@ -69,8 +69,9 @@ class _Scored(Attention):
 
 @ATTENTION.register
 class SoftAttention(_Scored):
-    """α = softmax over t of score(h_s, m_t); context Σ α_t m_t; tanh(W [context; h_s]) is read.
+    """Every step is looked at, as much as its weight says.
 
+    α = softmax over t of score(h_s, m_t), context = Σ α_t m_t, and tanh(W [context; h_s]) is read.
     Luong, Pham & Manning (2015), global attention, without feeding the context back to the layers;
     the additive score is that of Bahdanau, Cho & Bengio (2015).
     """

@@ -41,8 +41,10 @@ class Writing:
     """Sequences of the validation set answered greedily, and by beam search where asked for.
 
     ``texts``: what is drawn at each temperature; of pictures, grey levels (height x width each).
-    ``attention``: over the probe's symbols, told the right ones before them, the mean weight on the
-    step that each hangs on ("aligned") and the mean of the heaviest ("peak").
+    ``attention``: over the probe's symbols, told the right ones before them, the mean of the heaviest
+    weight ("peak"); where the task says which step a symbol hangs on, the mean weight of that step
+    ("aligned") and the mean over the weights of how many steps off they lie ("distance"): what is
+    read is known by the steps after it too, so a whole diagonal may be shifted.
     """
 
     examples: list[Example]
@@ -130,8 +132,10 @@ def _attention(model: Model, task: GeneratingTask, batch: Batch) -> dict[str, fl
     measured = {"peak": float(attended.weights.amax(-1)[asked].mean())}
     aligned = task.alignment(batch)
     if aligned is not None and bool((known := asked & (aligned >= 0)).any()):
-        on_it = attended.weights.gather(-1, aligned.clamp(min=0)[..., None])[..., 0]
-        measured["aligned"] = float(on_it[known].mean())
+        steps = torch.arange(attended.weights.shape[-1])
+        off = (steps - aligned[..., None]).abs()
+        measured["aligned"] = float((attended.weights * (off == 0)).sum(-1)[known].mean())
+        measured["distance"] = float((attended.weights * off).sum(-1)[known].mean())
     return measured
 
 

@@ -1,0 +1,434 @@
+"""Networks that read and then write: what they are made of, every cell, what is refused, what is kept.
+
+Their numbers have a witness of their own, in test_writing_witness.py.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from study.cells import CELLS
+from study.cli import main
+from study.config import TrialConfig
+from study.construction import build_model
+from study.engines.recording import Limit
+from study.errors import UserError
+from study.layer import Layer
+from study.models.attention import ATTENTION, Attended
+from study.models.base import Model
+from study.models.decoding import beam, greedy, sample
+from study.models.transducer import Transducer
+from study.probes.audit import audit
+from study.probes.gradient_flow import gradient_flow
+from study.probes.writing import Writing, as_text, writing
+from study.stack import Stack
+from study.tasks import TASKS
+from study.tasks.base import NO_TARGET, Batch
+from study.tasks.generating import GeneratingTask
+from study.training import Evaluation, Record, Result, evaluate, train
+
+
+def config(**changes: object) -> TrialConfig:
+    flat: dict[str, object] = {
+        "task": "transduction",
+        "task.length": 6,
+        "task.symbols": 4,
+        "task.variable": True,
+        "model.hidden": 5,
+        "train.batch": 8,
+    }
+    return TrialConfig.from_flat(flat | {k.replace("__", "."): v for k, v in changes.items()})
+
+
+def double(c: TrialConfig) -> tuple[Model, Batch]:
+    model, draws = build_model(c).double(), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(-0.7, 0.7, generator=draws)
+    return model, next(c.task.training(0, 7)).to(torch.float64)
+
+
+def task_of(c: TrialConfig) -> GeneratingTask:
+    assert isinstance(c.task, GeneratingTask)
+    return c.task
+
+
+def gradients(model: Model, batch: Batch, **how: object) -> list[Tensor]:
+    model.zero_grad()
+    model(batch, **how).square().sum().backward()
+    return [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+
+def test_what_it_is_made_of() -> None:
+    model = build_model(config(model__layers=2, model__bidirectional=True, attention="soft"))
+    assert isinstance(model, Transducer)
+    assert isinstance(model.encoder, Stack)
+    assert isinstance(model.decoder, Stack)
+    assert (model.encoder.directions, model.decoder.directions) == (2, 1)
+    assert model.layers == [*model.encoder.layers, *model.decoder.layers]
+    assert model.path == [model.encoder.layers[2], model.decoder.layers[1]]
+    assert model.top is model.decoder.layers[1]
+    assert model.parameter_count() == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("context", ["state", "input", "both"])
+@pytest.mark.parametrize("name", list(CELLS))
+def test_every_cell_hands_over_what_it_read(name: str, context: str) -> None:
+    # The first symbol to write, before anything is told: it depends on every symbol that was read.
+    c = config(
+        model__cell=name, decoder__context=context, task__variable=False, train__engine="reference"
+    )
+    model, batch = double(c)
+    inputs = batch.inputs.clone().requires_grad_()
+    model(Batch(inputs, batch.targets)).square().sum().backward()
+    assert inputs.grad is not None
+    assert inputs.grad.isfinite().all()
+    assert inputs.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("attention", list(ATTENTION))
+def test_every_parameter_is_trained(attention: str) -> None:
+    c = config(
+        attention=attention,
+        model__layers=2,
+        model__embedding=3,
+        model__deep_input=1,
+        model__deep_hidden=1,
+        model__deep_output=1,
+    )
+    model, batch = double(c)
+    attended = Attended()
+    predictions = model(batch, draws=torch.Generator().manual_seed(0), attended=attended)
+    loss = c.task.loss(predictions, batch.targets)
+    policy = model.policy_loss(attended, predictions, batch.targets)
+    (loss if policy is None else loss + policy).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_what_is_told_later_changes_nothing_before() -> None:
+    model, batch = double(config(attention="soft", decoder__context="both"))
+    targets = batch.targets.clone()
+    targets[3] = (targets[3] + 1) % 4
+    changed = model(Batch(batch.inputs, targets, batch.ends))
+    same = (changed == model(batch)).all(-1)
+    assert same[:4].all()
+    assert not same[4].any()
+
+
+def test_predictions_do_not_hang_on_the_last_target() -> None:
+    model, batch = double(config(task__variable=False))
+    targets = batch.targets.clone()
+    targets[-1] = 0
+    assert torch.equal(model(Batch(batch.inputs, targets)), model(batch))
+
+
+def test_truncation_is_of_the_encoder_and_of_the_decoder() -> None:
+    # A window as long as both passes cuts nothing; one of a step lets no state's gradient pass on.
+    model, batch = double(config(model__cell="elman", task__variable=False))
+    full = gradients(model, batch)
+    whole = gradients(model, batch, credit={"name": "truncated", "window": 7})
+    assert all(torch.equal(a, b) for a, b in zip(full, whole, strict=True))
+    short = gradients(model, batch, credit={"name": "truncated", "window": 1})
+    assert not all(torch.equal(a, b) for a, b in zip(full, short, strict=True))
+
+
+def test_signal_clipping_limits_encoder_and_decoder() -> None:
+    model, batch = double(config(model__layers=2))
+    free = gradients(model, batch)
+    # What is above or later has limited already what comes down.
+    limits = [Limit(10.0**-k) for k in (10, 8, 6, 4)]
+    limited = gradients(model, batch, limits=limits)
+    assert len(limits) == 4
+    assert all(0 < limit.share <= 1 for limit in limits), [limit.share for limit in limits]
+    assert float(limited[0].norm()) < 0.1 * float(free[0].norm())
+
+
+def test_chances_come_from_the_generator_and_not_from_torchs() -> None:
+    c = config(attention="hard", decoder__teacher_forcing=0.5)
+    model, batch = double(c)
+
+    def predictions(seed: int) -> Tensor:
+        torch.manual_seed(seed + 100)
+        return model(batch, draws=torch.Generator().manual_seed(seed))
+
+    assert torch.equal(predictions(1), predictions(1))
+    assert not torch.equal(predictions(1), predictions(2))
+    assert torch.equal(model(batch), model(batch))
+
+
+def test_the_gradient_flow_goes_through_what_was_written_into_what_was_read() -> None:
+    c = config(task__variable=False, model__cell="gru")
+    model, batch = double(c)
+    flow = gradient_flow(model, c.task, batch)
+    assert flow is not None
+    assert len(flow.norms["h"]) == c.task.steps + c.task.answer_steps
+    # With attention the encoder's last step is one step away from the last symbol written.
+    looking, _ = double(config(task__variable=False, model__cell="gru", attention="soft"))
+    direct = gradient_flow(looking, c.task, batch)
+    assert direct is not None
+    written = c.task.answer_steps
+    assert direct.norms["h"][written] > direct.norms["h"][written - 1]
+    assert flow.norms["h"][written] < 2 * flow.norms["h"][written - 1]
+
+
+def test_the_audit_names_encoder_and_decoder() -> None:
+    names = set(audit(build_model(config(model__cell="gru"))).matrices)
+    assert names == {f"{part}.U_{gate}" for part in ("encoder", "decoder") for gate in "zrn"}
+
+
+@pytest.mark.parametrize("attention", list(ATTENTION))
+@pytest.mark.parametrize("forcing", [1.0, 0.5])
+def test_a_trial_learns_and_repeats(
+    attention: str, forcing: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.tasks.base.VALIDATION_SEQUENCES", 40)
+    monkeypatch.setattr("study.tasks.base.TEST_SEQUENCES", 30)
+    c = config(
+        attention=attention,
+        decoder__teacher_forcing=forcing,
+        decoder__beam=3,
+        train__lr=0.02,
+        train__steps=60,
+        train__evaluate_every=30,
+    )
+    records: list[Record] = list(train(c, test=True))
+    losses = [r.values["validation/loss"] for r in records if isinstance(r, Evaluation)]
+    assert losses[-1] < 0.95 * losses[0]
+    done = records[-1]
+    assert isinstance(done, Result)
+    assert set(done.test) == {"loss", "accuracy", "exact", "beam_exact"}
+    [found] = [r for r in records if isinstance(r, Writing)]
+    assert all(example.by_beam is not None for example in found.examples)
+
+    def steady(record: Record) -> object:
+        if not isinstance(record, Result):
+            return record
+        timed = ("wall_seconds", "seconds_per_step")
+        return {k: v for k, v in record.as_dict().items() if k not in timed}
+
+    assert [steady(r) for r in train(c, test=True)] == [steady(r) for r in records]
+
+
+@pytest.mark.parametrize("clip", ["norm", "signal", "percentile"])
+def test_clipping_rules_reach_every_part(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.tasks.base.VALIDATION_SEQUENCES", 20)
+    c = config(clip=clip, attention="hard", train__steps=4, train__evaluate_every=2)
+    assert isinstance(list(train(c))[-1], Result)
+
+
+def test_more_layers_before_and_after_change_the_draws_of_nothing_else() -> None:
+    plain = build_model(TrialConfig.from_flat({"task.length": 5})).state_dict()
+    deep = build_model(TrialConfig.from_flat({"task.length": 5, "model.deep_output": 2}))
+    layers = {n: v for n, v in plain.items() if n.startswith("layer.")}
+    assert all(torch.equal(deep.state_dict()[n], v) for n, v in layers.items())
+    assert [n for n in deep.state_dict() if n.startswith("after.")]
+
+
+def test_one_to_one_is_a_sequence_of_one_step() -> None:
+    c = TrialConfig.from_flat({"task": "parity", "model.cell": "elman"})
+    model, batch = build_model(c), next(c.task.training(0, 5))
+    batch = Batch(batch.inputs[:1], batch.targets)
+    layer = model.layers[0]
+    assert isinstance(layer, Layer)
+    by_hand = torch.tanh(batch.inputs[0] @ layer.W.T + layer.b)
+    torch.testing.assert_close(model(batch)[0], model.readout(by_hand))
+
+
+def test_a_deep_transition_is_the_configured_cells() -> None:
+    c = TrialConfig.from_flat({"model.cell": "lstm", "model.deep_hidden": 2})
+    assert c.cell.name == "lstm deep-2"
+    assert build_model(c).layers[0].cell is c.cell
+    assert TrialConfig.from_flat({"model.cell": "lstm"}).cell is CELLS["lstm"]
+
+
+# What cannot be is refused in one line
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"task": "adding", "attention": "soft"},
+            "task 'adding' has none; set attention to 'none'",
+        ),
+        ({"task": "adding", "decoder.context": "input"}, "leave it at 'state'"),
+        ({"task": "adding", "decoder.beam": 3}, "decoder.beam"),
+        ({"task": "adding", "decoder.teacher_forcing": 0.5}, "decoder.teacher_forcing"),
+        ({"task": "adding", "model.embedding": 4}, "only symbols can be embedded"),
+        ({"task": "transduction", "credit": "rtrl"}, "take another credit assignment"),
+        ({"task": "transduction", "regularizer": "pascanu"}, "set regularizer to 'none'"),
+        ({"task": "transduction", "decoder.context": "attention"}, "'soft' or 'hard'"),
+        (
+            {"task": "transduction", "decoder.teacher_forcing": 0.9, "credit": "truncated"},
+            "take 'full'",
+        ),
+        (
+            {"task": "transduction", "decoder.teacher_forcing": 0.9, "clip": "signal"},
+            "take another rule",
+        ),
+        (
+            {
+                "task": "transduction",
+                "attention": "soft",
+                "attention.score": "dot",
+                "model.bidirectional": True,
+            },
+            "take 'general' or 'additive'",
+        ),
+        ({"task": "reber", "model.embedding": 4, "credit": "rtrl"}, "set model.embedding to 0"),
+        ({"task": "reber", "model.deep_input": 1, "credit": "rtrl"}, "set model.deep_input to 0"),
+        ({"model.cell": "indrnn", "model.deep_hidden": 1}, "no transition to make deep"),
+        (
+            {"task": "transduction", "train.optimizer": "guess", "decoder.teacher_forcing": 0.5},
+            "leave it at 1",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_is_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        TrialConfig.from_flat(changes)
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+# What a network wrote
+
+
+def test_of_an_answer_the_end_and_what_follows_are_told_apart() -> None:
+    c = config()
+    task, (model, batch) = task_of(c), double(c)
+    end = task.end
+    assert end is not None
+    with torch.no_grad():
+        model.readout.bias[end] += 100  # ends at once
+    first = torch.full((task.answer_steps, 7), NO_TARGET)
+    first[0] = end
+    draws = torch.Generator().manual_seed(0)
+    assert torch.equal(greedy(model, batch, task.answer_steps, end), first)
+    assert torch.equal(beam(model, batch, task.answer_steps, 3, end)[0], first)
+    assert torch.equal(sample(model, batch, task.answer_steps, draws, 1.0, end), first)
+
+
+def test_examples_show_what_was_read_wanted_and_written() -> None:
+    c = config(attention="soft")
+    model, batch = double(c)
+    found = writing(model, c.task, batch, width=2)
+    assert found is not None
+    assert found == Writing.from_dict(json.loads(json.dumps(found.as_dict())))
+    lines = as_text(found).splitlines()
+    assert [line.split()[0] for line in lines[:4]] == ["read", "wanted", "written", "by"]
+    for i, example in enumerate(found.examples):
+        steps = int(batch.ends[i]) + 1
+        assert len(example.read) == steps
+        assert example.wanted[:-1] == example.read[::-1]
+        assert example.alignment == [*range(steps - 1, -1, -1), -1]
+        assert example.weights is not None
+        assert len(example.weights) == len(example.written)
+        assert all(len(row) == steps for row in example.weights)
+        assert all(sum(row) == pytest.approx(1, abs=1e-3) for row in example.weights)
+    assert 0 < found.attention["aligned"] <= found.attention["peak"] <= 1
+
+
+def test_what_is_no_text_is_not_written() -> None:
+    c = TrialConfig.from_flat({"task.length": 5})
+    assert writing(build_model(c), c.task, c.task.validation().take(slice(4))) is None
+
+
+def test_evaluation_in_chunks_weighs_sequences_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    c = config()
+    model, batch = double(c)
+    whole = evaluate(model, c.task, batch, 3)
+    monkeypatch.setattr("study.training.EVALUATION_CHUNK", 3)
+    assert evaluate(model, c.task, batch, 3) == pytest.approx(whole, rel=1e-12)
+
+
+# The command line
+
+
+def longlag(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["longlag", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return int(end.value.code or 0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("study.tasks.base.VALIDATION_SEQUENCES", 40)
+    return tmp_path
+
+
+def test_a_trained_network_writes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert longlag(monkeypatch, "sample") == 2
+    assert "no store" in capsys.readouterr().err
+    assert longlag(monkeypatch, "train", "--set", "task=hello", "--set", "train.steps=150") == 0
+    capsys.readouterr()
+    assert longlag(monkeypatch, "sample", "-p", "h", "-n", "4", "-t", "0.01") == 0
+    assert capsys.readouterr().out == "hello\n"
+    assert longlag(monkeypatch, "sample", "--prompt", "hex") == 2
+    assert capsys.readouterr().err == "longlag: task 'hello' reads no 'x'; it reads ehlo\n"
+    assert longlag(monkeypatch, "sample", "no-such-run") == 2
+    assert "no-such-run" in capsys.readouterr().err
+    assert longlag(monkeypatch, "sample", "-t", "0") == 2
+    assert "above 0" in capsys.readouterr().err
+    assert longlag(monkeypatch, "sample", "--beam", "4") == 2
+    assert "a text that goes on has none" in capsys.readouterr().err
+
+    settings = ("task=transduction", "task.length=3", "attention=soft", "train.steps=2")
+    words = [word for s in settings for word in ("--set", s)]
+    assert longlag(monkeypatch, "train", *words) == 0
+    capsys.readouterr()
+    for how in ([], ["--beam", "3"], ["-t", "2", "--seed", "4"]):
+        assert longlag(monkeypatch, "sample", "-p", "ABC", *how) == 0
+        assert len(capsys.readouterr().out.strip()) == 3
+    assert longlag(monkeypatch, "sample") == 2
+    assert "--prompt" in capsys.readouterr().err
+    [picture] = (folder / "mlruns").rglob("attention.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert (picture.parent / "written.txt").read_text().startswith("read ")
+
+    assert longlag(monkeypatch, "train", "--set", "task.length=4", "--set", "train.steps=2") == 0
+    assert longlag(monkeypatch, "sample") == 2
+    assert "has nothing written" in capsys.readouterr().err
+
+
+def test_a_file_that_holds_no_parameters_is_not_executed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pickle
+
+    assert longlag(monkeypatch, "train", "--set", "task=hello", "--set", "train.steps=5") == 0
+    [weights] = (folder / "mlruns").rglob("weights.pt")
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.touch, (folder / "touched",)
+
+    for content in (b"", b"PK\x03\x04", pickle.dumps(Evil()), pickle.dumps([1])):
+        weights.write_bytes(content)
+        assert longlag(monkeypatch, "sample") == 2
+        err = capsys.readouterr().err
+        assert "does not hold the parameters of a network" in err
+        assert err.count("\n") == 1
+    assert not (folder / "touched").exists()
+
+
+def test_every_generating_task_has_an_encoder_and_a_decoder() -> None:
+    names = [name for name, cls in TASKS.items() if cls.reads == "generated"]
+    assert names
+    for name in names:
+        c = TrialConfig.from_flat({"task": name, "model.hidden": 3, "model.cell": "elman"})
+        model, batch = build_model(c), next(c.task.training(0, 3))
+        assert isinstance(model, Transducer)
+        assert model(batch).shape == (*batch.targets.shape, c.task.output_size)
