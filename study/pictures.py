@@ -20,6 +20,7 @@ _STAGES = {
 _FRAME = "#D55E00"
 MOST_ALIGNMENTS = 4
 MOST_LABELS = 60
+WIDEST = 15.5  # inches
 
 
 def gradient_flow_picture(title: str, flows: Mapping[str, GradientFlow | None]) -> bytes:
@@ -60,11 +61,16 @@ def attention_picture(title: str, examples: Sequence[Example]) -> bytes:
     longest = max(len(example.read) for example in shown)
     tallest = max(len(example.written) for example in shown)
     side = min(0.26, 9 / longest, 9 / tallest)  # inches a symbol
-    width = (side * longest + 1.1) * len(shown) + 0.9
-    figure = Figure(figsize=(max(width, 5), side * tallest + 1.6), layout="constrained")
+    width = side * longest + 1.2
+    across = max(1, min(len(shown), int(WIDEST // width)))
+    down = -(-len(shown) // across)
+    size = (max(width * across + 0.9, 5), (side * tallest + 0.8) * down + 0.8)
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(shown), squeeze=False)[0]
-    for axes, example in zip(panels, shown, strict=True):
+    panels = list(figure.subplots(down, across, squeeze=False).flat)
+    for axes in panels[len(shown) :]:
+        axes.set_visible(False)
+    for axes, example in zip(panels, shown, strict=False):
         image = axes.imshow(example.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         _label(axes.xaxis, example.read)
         _label(axes.yaxis, example.written)
@@ -77,8 +83,9 @@ def attention_picture(title: str, examples: Sequence[Example]) -> bytes:
         axes.set_title(
             "read" if example.written == example.wanted else "read (answered wrongly)", fontsize=9
         )
-    panels[0].set_ylabel("written")
-    figure.colorbar(image, ax=list(panels), label="attention", fraction=0.03, pad=0.02)
+    for axes in panels[::across]:
+        axes.set_ylabel("written")
+    figure.colorbar(image, ax=panels, label="attention", fraction=0.03, pad=0.02)
     if any(example.alignment for example in shown):
         figure.supxlabel(
             "framed: what the symbol wanted there hangs on (the state after it knows it too)",

@@ -12,13 +12,13 @@ from study.models.base import Model
 from study.models.decoding import beam, greedy, sample
 from study.probes.writing import LENGTH
 from study.seeding import generator
+from study.task_drawing import grey_blocks
 from study.tasks.base import NO_TARGET, Batch, Task, one_hot
 from study.tasks.generating import GeneratingTask
 from study.tracking import Store
 from study.weights import WEIGHTS, load
 
 EXPERIMENT = "train"  # whose runs keep their parameters
-SHADES = " ░▒▓█"
 
 
 @dataclass(frozen=True)
@@ -102,15 +102,12 @@ def _answer(task: GeneratingTask, model: Model, request: Request) -> str:
         symbols, _ = beam(model, batch, steps, request.beam, task.end)
     else:
         symbols = greedy(model, batch, steps, task.end)
-    kept = [s for s in symbols[:, 0].tolist() if s not in (NO_TARGET, task.end)]
-    return task.decode(kept) if task.canvas is None else _drawn(kept, task)
-
-
-def _drawn(levels: list[int], task: GeneratingTask) -> str:
-    assert task.canvas is not None
-    width, top = task.canvas[1], task.output_size - 1
-    shades = [SHADES[round(level / top * (len(SHADES) - 1))] * 2 for level in levels]
-    return "\n".join("".join(shades[i : i + width]) for i in range(0, len(shades), width))
+    if task.canvas is not None:
+        height, width = task.canvas
+        drawn = symbols.new_zeros(height * width)
+        drawn[: len(symbols)] = symbols[: len(drawn), 0]
+        return "\n".join(grey_blocks(drawn.view(height, width), task.output_size))
+    return task.decode([s for s in symbols[:, 0].tolist() if s not in (NO_TARGET, task.end)])
 
 
 def _prompt(task: Task, text: str) -> Batch:

@@ -89,7 +89,7 @@ def _asked(task: Task, batch: Batch) -> list[tuple[str, str]]:
 def _written(task: GeneratingTask, batch: Batch) -> list[tuple[str, str]]:
     symbols = batch.targets[:, 0][batch.targets[:, 0] != NO_TARGET]
     if task.canvas is not None:
-        lines = _grey(symbols.unflatten(0, task.canvas), task.output_size)
+        lines = grey_blocks(symbols.unflatten(0, task.canvas), task.output_size)
     else:
         text = task.decode(symbols.tolist())
         if len(text) > len(symbols):  # words
@@ -99,8 +99,8 @@ def _written(task: GeneratingTask, batch: Batch) -> list[tuple[str, str]]:
     return [("" if i else "asked after it", line) for i, line in enumerate(lines)]
 
 
-def _grey(picture: Tensor, levels: int) -> list[str]:
-    """One line a row; two characters a pixel, which so is about as wide as high."""
+def grey_blocks(picture: Tensor, levels: int) -> list[str]:
+    """Of grey levels from 0 (height,width): a line a row, two characters a pixel to make it square."""
     shades = (picture * (len(_GREYS) - 1) / (levels - 1)).round().long().tolist()
     return ["".join(2 * _GREYS[shade] for shade in row) for row in shades]
 

@@ -11,6 +11,7 @@ from study.models.attention import Attended
 from study.models.base import Model
 from study.models.decoding import beam, greedy, sample
 from study.seeding import generator
+from study.task_drawing import grey_blocks
 from study.tasks.base import NO_TARGET, Batch, Task
 from study.tasks.generating import GeneratingTask
 
@@ -40,7 +41,8 @@ class Example:
 class Writing:
     """Sequences of the validation set answered greedily, and by beam search where asked for.
 
-    ``texts``: what is drawn at each temperature; of pictures, grey levels (height x width each).
+    ``texts``: what is sampled, by temperature. ``pictures``: grey levels, height x width each, one of
+    each different context, sampled at temperature 1.
     ``attention``: over the probe's symbols, told the right ones before them, the mean of the heaviest
     weight ("peak"); where the task says which step a symbol hangs on, the mean weight of that step
     ("aligned") and the mean over the weights of how many steps off they lie ("distance"): what is
@@ -67,13 +69,11 @@ def writing(model: Model, task: Task, batch: Batch, width: int = 1) -> Writing |
     if not task.writes:
         return None
     if isinstance(task, GeneratingTask):
-        pictures = [] if task.canvas is None else _pictures(model, task, batch)
-        return Writing(
-            _examples(model, task, batch.take(slice(EXAMPLES)), width),
-            {},
-            pictures,
-            _attention(model, task, batch),
-        )
+        attention = _attention(model, task, batch)
+        if task.canvas is not None:  # no picture is wanted in every pixel
+            return Writing([], {}, _pictures(model, task, batch), attention)
+        examples = _examples(model, task, batch.take(slice(EXAMPLES)), width)
+        return Writing(examples, {}, [], attention)
     return Writing([], _texts(model, task, batch.take(slice(1))), [], {})
 
 
@@ -113,7 +113,6 @@ def _named(names: Sequence[str] | None, symbols: Tensor) -> list[str]:
 
 
 def _pictures(model: Model, task: GeneratingTask, batch: Batch) -> list[list[list[int]]]:
-    """One of each different input, drawn at temperature 1."""
     assert task.canvas is not None
     height, width = task.canvas
     _, first = torch.unique(batch.inputs.argmax(-1)[0], return_inverse=True)
@@ -164,4 +163,7 @@ def as_text(found: Writing) -> str:
         parts.append("\n".join(f"{what:<9}{between.join(symbols)}" for what, symbols in lines))
     for temperature, text in found.texts.items():
         parts.append(f"temperature {temperature}\n\n{text}")
+    if found.pictures:
+        levels = 1 + max(level for picture in found.pictures for row in picture for level in row)
+        parts += ["\n".join(grey_blocks(torch.tensor(p), max(levels, 2))) for p in found.pictures]
     return "\n\n".join(parts) + "\n"
