@@ -470,12 +470,15 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> Flat:
 
 
 def parse_setting(text: str) -> tuple[str, Scalar]:
-    """``train.lr=0.01`` -> ("train.lr", 0.01); the value is read as in TOML, else as a string."""
+    """``train.lr=0.01`` -> ("train.lr", 0.01). Of a parameter that is text, such as a file's name,
+    the value stays as it is written; else it is read as in TOML, or as text where it is none.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise UserError(f"a setting is NAME=VALUE, such as train.lr=0.01 (got {text!r})")
-    check_name(name.strip())
-    return name.strip(), _scalar(value.strip())
+    name, value = name.strip(), value.strip()
+    check_name(name)
+    return name, value if kind_of(name) is str else _scalar(value)
 
 
 def _scalar(text: str) -> Scalar:
