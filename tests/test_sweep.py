@@ -356,6 +356,7 @@ class Inline:
 
     def answer(self, job: Job, stop: bool) -> None:
         """Too late here: `events` has the whole job run before the driver hears of it."""
+        json.dumps(stop)  # a real pool sends it
 
     def events(self, timeout_seconds: float) -> Iterator[Message]:
         job = self._waiting[0]
