@@ -242,7 +242,7 @@ def test_bad_settings_are_refused(text: str) -> None:
         ("task=1", ("task", "1")),
     ],
 )
-def test_settings_are_read_as_toml_has_them_and_text_as_it_stands(text: str, expected: tuple[str, Any]) -> None:
+def test_settings_are_read_as_toml_has_them(text: str, expected: tuple[str, Any]) -> None:
     name, value = parse_setting(text)
     assert (name, value) == expected
     assert type(value) is type(expected[1])
