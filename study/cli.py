@@ -1,6 +1,7 @@
 """The command line. Every command imports what it needs itself, so that ``--help`` is quick."""
 
 import os
+import shlex
 import signal
 import sys
 from io import TextIOWrapper
@@ -65,6 +66,10 @@ def sweep(
         int | None, typer.Option(help="Worker processes; by default one a core.", min=1)
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the whole study.", min=0)] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE for all arms, such as task.path=…; repeatable."),
+    ] = None,
     as_name: Annotated[
         str | None, typer.Option("--as", help="Sweep under another name, as a study of its own.")
     ] = None,
@@ -76,9 +81,11 @@ def sweep(
     from rich.console import Console
 
     from study import space_file
+    from study.config import read_settings
 
     path = space_file.find(space)
-    loaded = space_file.load(path, trials=trials, seed=seed, name=as_name)
+    chosen = read_settings(settings or [])
+    loaded = space_file.load(path, chosen, trials=trials, seed=seed, name=as_name)
     console = Console(highlight=False, markup=False)
     count = workers or _cores()
     if dry_run:
@@ -92,11 +99,10 @@ def sweep(
     signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way of saying stop
     run = Sweep(loaded, Path(), count)
     statuses = run.run()
-    again = f"longlag sweep {space}" + "".join(
-        f" {flag} {value}"
-        for flag, value in (("--trials", trials), ("--seed", seed), ("--as", as_name))
-        if value is not None
-    )
+    given = [("--trials", trials), ("--seed", seed), ("--as", as_name)]
+    given += [("--set", text) for text in settings or []]
+    options = [str(word) for flag, value in given if value is not None for word in (flag, value)]
+    again = shlex.join(["longlag", "sweep", space, *options])
     try:
         last = watch(statuses, f"longlag sweep {loaded.name}", console)
     except KeyboardInterrupt:
@@ -292,16 +298,10 @@ def options(
 
 
 def _configuration(path: Path | None, settings: list[str]) -> "TrialConfig":
-    from study.config import Flat, TrialConfig, full_name, merge, parse_setting
+    from study.config import TrialConfig, merge, read_settings
 
     base = TrialConfig.from_file(path).flat() if path else {}
-    changes: Flat = {}
-    for text in settings:
-        name, value = parse_setting(text)
-        if full_name(name) in changes:
-            raise UserError(f"{full_name(name)} is set twice")
-        changes[full_name(name)] = value
-    return TrialConfig.from_flat(merge(base, changes))
+    return TrialConfig.from_flat(merge(base, read_settings(settings)))
 
 
 def _cores() -> int:

@@ -8,7 +8,7 @@ the name.
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,7 +28,7 @@ from study.clipping import CLIPPING, Clipping
 from study.credit import CREDIT, Credit
 from study.deep_transition import deep_transition
 from study.equations import Cell
-from study.errors import UserError, unknown
+from study.errors import MissingFiles, UserError, unknown
 from study.initializers import (
     BIASES,
     INPUT_WEIGHTS,
@@ -327,7 +327,9 @@ class TrialConfig(_Section):
         try:
             return cls.model_validate(dict(nested))
         except ValidationError as error:
-            raise UserError(_explain(error)) from None
+            raised = error.errors()[0].get("ctx", {}).get("error")
+            kind = MissingFiles if isinstance(raised, MissingFiles) else UserError
+            raise kind(_explain(error)) from None
 
     @classmethod
     def from_file(cls, path: Path) -> "TrialConfig":
@@ -423,6 +425,17 @@ def full_name(name: str) -> str:
     return f"{name}.name" if name in GROUPS else name
 
 
+def read_settings(texts: Sequence[str]) -> Flat:
+    """Each as in `parse_setting`. Raises UserError for one that is given twice."""
+    settings: Flat = {}
+    for text in texts:
+        name, value = parse_setting(text)
+        if full_name(name) in settings:
+            raise UserError(f"{full_name(name)} is set twice")
+        settings[full_name(name)] = value
+    return settings
+
+
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     """{"clip": "norm", "clip.threshold": 1} -> {"clip": {"name": "norm", "threshold": 1}}.
 
@@ -470,12 +483,15 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> Flat:
 
 
 def parse_setting(text: str) -> tuple[str, Scalar]:
-    """``train.lr=0.01`` -> ("train.lr", 0.01); the value is read as in TOML, else as a string."""
+    """``train.lr=0.01`` -> ("train.lr", 0.01). Of a parameter that is text, such as a file's name,
+    the value stays as it is written; else it is read as in TOML, or as text where it is none.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise UserError(f"a setting is NAME=VALUE, such as train.lr=0.01 (got {text!r})")
-    check_name(name.strip())
-    return name.strip(), _scalar(value.strip())
+    name, value = name.strip(), value.strip()
+    check_name(name)
+    return name, value if kind_of(name) is str else _scalar(value)
 
 
 def _scalar(text: str) -> Scalar:

@@ -14,14 +14,14 @@ from study.clipping import CLIPPING
 from study.config import TrialConfig
 from study.credit import CREDIT
 from study.equations import Cell
-from study.errors import UserError
+from study.errors import MissingFiles, UserError
 from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
 from study.models.attention import ATTENTION
 from study.nonlinearities import NONLINEARITIES
 from study.registry import Choices
 from study.regularizers import REGULARIZERS
 from study.space_file import available, find, load
-from study.spaces import Searched, Space, planned_trials
+from study.spaces import Searched, Space, check_files, planned_trials
 from study.task_drawing import example
 from study.tasks import TASKS
 from study.tasks.base import Task
@@ -239,13 +239,19 @@ def describe_space(space: Space, path: str) -> RenderableType:
         facts.add_row("search", f"{name} {searched_in_words(searched)}")
     for name, value in space.fixed.items():
         facts.add_row("fixed", f"{name} = {value}")
+    try:
+        check_files(space)
+    except MissingFiles as error:
+        facts.add_row("missing", str(error))
     default = {
         k: v
         for k, v in TrialConfig().flat().items()
         if k.startswith("train.") and k not in space.fixed and k not in space.search
     }
     facts.add_row("default", ", ".join(f"{k} = {v}" for k, v in default.items()) or "-")
-    return Group(Text(space.name, style="bold"), " ".join(space.question.split()), "", facts)
+    paragraphs = [space.question, *space.notes.strip().split("\n\n")]
+    texts = [part for text in paragraphs if text for part in (" ".join(text.split()), "")]
+    return Group(Text(space.name, style="bold"), *texts, facts)
 
 
 def searched_in_words(searched: Searched) -> str:

@@ -15,6 +15,10 @@ class UserError(ValueError):
         super().__init__(" ".join(text.splitlines()))
 
 
+class MissingFiles(UserError):
+    """A task's files are not where they were looked for; what else was given may be right."""
+
+
 _MOST_NAMED = 30
 
 

@@ -160,7 +160,8 @@ class ArmSearch:
         if not math.isfinite(relative_loss):
             return False
         trial.report(relative_loss, step)
-        return self.space.pruner != "none" and trial.should_prune()
+        # Optuna answers with a numpy bool at times, which no worker could be told.
+        return self.space.pruner != "none" and bool(trial.should_prune())
 
     def tell(self, number: int, outcome: str, score: float | None) -> None:
         """Finish a trial; one that is finished already is left alone."""

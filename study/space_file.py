@@ -3,8 +3,9 @@
 import itertools
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,7 +23,7 @@ from study.config import (
     known_names,
     read_toml,
 )
-from study.errors import UserError, unknown
+from study.errors import MissingFiles, UserError, unknown
 from study.registry import describe_problem
 from study.spaces import Arm, Searched, Space
 
@@ -76,19 +77,26 @@ def check_study_name(name: str) -> str:
     return name
 
 
-def load(path: Path, **overrides: Any) -> Space:
+def load(path: Path, settings: Mapping[str, Scalar] | None = None, **overrides: Any) -> Space:
     """Read and validate a space down to every arm's configurations. Raises UserError.
 
-    ``overrides`` replace what [study] says (trials, seed …) where they are not None.
+    ``settings`` (from ``--set``) join and replace those of [fixed], ``overrides`` what [study] says
+    (trials, seed …) where they are not None. The files that a task needs may be missing: see
+    `spaces.check_files`.
     """
     text = read_toml(path)
     try:
-        return _build(text, path.stem, overrides)
+        return _build(text, path.stem, overrides, settings or {})
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
 
-def _build(text: Mapping[str, Any], stem: str, overrides: Mapping[str, Any]) -> Space:
+def _build(
+    text: Mapping[str, Any],
+    stem: str,
+    overrides: Mapping[str, Any],
+    chosen: Mapping[str, Scalar] = MappingProxyType({}),
+) -> Space:
     sections = ("study", "fixed", "compare", "search")
     if not text:
         raise UserError("the file is empty; 'longlag show space quickstart' shows what a study has")
@@ -113,7 +121,7 @@ def _build(text: Mapping[str, Any], stem: str, overrides: Mapping[str, Any]) -> 
     try:
         space = Space(
             **given,
-            fixed=_settings(text.get("fixed", {}), "[fixed]"),
+            fixed=_settings(text.get("fixed", {}), "[fixed]") | _settings(chosen, "--set"),
             compare=_axes(text.get("compare", {})),
             search=_searched(text.get("search", {})),
         )
@@ -121,7 +129,7 @@ def _build(text: Mapping[str, Any], stem: str, overrides: Mapping[str, Any]) -> 
         problem = error.errors()[0]
         path = ".".join(str(part) for part in problem["loc"])
         raise UserError(f"[study] {path}: {describe_problem(problem)}") from None
-    _check(space)
+    _check(space, {full_name(name) for name in chosen})
     return space
 
 
@@ -267,11 +275,12 @@ def _check_searched(name: str, searched: Searched, where: str) -> None:
         raise UserError(f"{where}: low and high must be whole numbers")
 
 
-def _check(space: Space) -> None:
+def _check(space: Space, chosen: Set[str]) -> None:
     """Every arm can be built, nothing is set twice, and arms have equal budgets."""
     owners: dict[str, str] = {}
     claims: list[tuple[str, set[str]]] = [
-        ("[fixed]", set(space.fixed)),
+        ("--set", set(chosen)),
+        ("[fixed]", set(space.fixed) - chosen),
         ("[search]", set(space.search)),
         *(
             (f"[compare] {axis}", {name for settings in labels.values() for name in settings})
@@ -281,8 +290,9 @@ def _check(space: Space) -> None:
     for owner, names in claims:
         for name in sorted(names):
             if name == "seed":
+                instead = "give --seed" if owner == "--set" else "set [study] seed"
                 raise UserError(
-                    f"seed in {owner}: every trial has a seed of its own; set [study] seed instead"
+                    f"seed in {owner}: every trial has a seed of its own; {instead} instead"
                 )
             if other := owners.get(name):
                 raise UserError(
@@ -315,6 +325,8 @@ def _check_arm(space: Space, arm: Arm) -> set[str]:
         used |= settings.keys() & space.search.keys()
         try:
             TrialConfig.from_flat(settings)
+        except MissingFiles:
+            continue  # `check_files` asks for them before a sweep
         except UserError as error:
             at = "".join(f", {name} = {value!r}" for name, value in pinned.items())
             raise UserError(f"arm {arm.slug}{at}: {error}") from None

@@ -147,6 +147,12 @@ def complete(settings: Mapping[str, Any]) -> Flat:
     return defaults | named
 
 
+def check_files(space: Space) -> None:
+    """Raises MissingFiles when an arm's task needs files that are not there."""
+    for arm in space.arms():
+        TrialConfig.from_flat(space.example(arm))
+
+
 def planned_trials(space: Space) -> int:
     """Trials of the search, an arm."""
     return len(space.grid(space.arms()[0])) if space.sampler == "grid" else space.trials

@@ -34,26 +34,31 @@ def mnist(folder: Path, images: int = 60, packed: bool = True) -> dict[str, Any]
     return {"path": str(folder)}
 
 
-def ts(folder: Path, equal: bool = False, variables: int = 2) -> dict[str, Any]:
+def ts_text(rows: list[tuple[np.ndarray, str]], equal: bool = False) -> str:
     """As the archives' files are: comments, tags, then variables : variables : class."""
+    tags = [
+        "# made for a test",
+        "@problemName Made",
+        "@timeStamps false",
+        "@missing false",
+        f"@univariate {str(len(rows[0][0]) == 1).lower()}",
+        f"@equalLength {str(equal).lower()}",
+        "@classLabel true up down",
+        "@data",
+    ]
+    told = [":".join([*(",".join(map(str, v)) for v in values), name]) for values, name in rows]
+    return "\n".join(tags + told) + "\n"
+
+
+def ts(folder: Path, equal: bool = False, variables: int = 2) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     for part, n in (("TRAIN", 40), ("TEST", 24)):
-        lines = [
-            "# made for a test",
-            "@problemName Made",
-            "@timeStamps false",
-            "@missing false",
-            f"@univariate {str(variables == 1).lower()}",
-            f"@equalLength {str(equal).lower()}",
-            "@classLabel true up down",
-            "@data",
+        lengths = [9 if equal else 5 + i % 5 for i in range(n)]
+        rows = [
+            (rng.normal(3, 2, (variables, length)).round(4), "up" if i % 3 else "down")
+            for i, length in enumerate(lengths)
         ]
-        for i in range(n):
-            length = 9 if equal else 5 + i % 5
-            values = rng.normal(3, 2, (variables, length)).round(4)
-            told = ":".join(",".join(map(str, row)) for row in values)
-            lines.append(f"{told}:{'up' if i % 3 else 'down'}")
-        (folder / f"Made_{part}.ts").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / f"Made_{part}.ts").write_text(ts_text(rows, equal), encoding="utf-8")
     return {"path": str(folder)}
 
 

@@ -206,6 +206,17 @@ MISTAKES = [
     (("sweep", "quickstart", "--as", ".."), "letters, digits"),
     (("sweep", "quickstart", "--as", "train"), "longlag train"),
     (("sweep", "quickstart", "extra"), "extra"),
+    (("sweep", "music"), "task 'music' needs a pickle or JSON file"),
+    (("sweep", "music"), "task.path is not set (--set task.path=…)"),
+    (("sweep", "music", "--set", "task.path=no/such.pickle"), "task.path = 'no/such.pickle'"),
+    (("sweep", "music", "--set", "task.pth=a"), "did you mean 'task.path'"),
+    (("sweep", "music", "--set", "task.path"), "NAME=VALUE"),
+    (("sweep", "music", "--set", "task.path=a", "--set", "task.path=b"), "task.path is set twice"),
+    (("sweep", "quickstart", "--set", "task.path=a"), "no parameter 'path'"),
+    (("sweep", "quickstart", "--set", "train.steps=few"), "train.steps"),
+    (("sweep", "quickstart", "--set", "train.lr=1"), "train.lr is set in --set and in [search]"),
+    (("sweep", "quickstart", "--set", "model.cell=gru", "--dry-run"), "in --set and in [compare]"),
+    (("sweep", "quickstart", "--set", "seed=3"), "give --seed instead"),
     (("train", "--set", "train.lr"), "NAME=VALUE"),
     (("train", "--set", "train.rl=1"), "did you mean 'train.lr'"),
     (("train", "--set", "model.cell=lstmm"), "did you mean 'lstm'"),
@@ -309,10 +320,13 @@ def test_sweeping_again_does_nothing_and_a_changed_space_is_refused(
     code, out, _ = longlag("sweep", "tiny.toml")
     assert code == 0
     assert "longlag report tiny" in out
-    for arguments in (("--seed", "1"),):
+    for arguments, change in (
+        (("--seed", "1"), "seed was 0, is 1"),
+        (("--set", "train.batch=7"), "fixed train.batch "),
+    ):
         code, _, err = longlag("sweep", "tiny.toml", *arguments)
         assert (code, len(err.splitlines())) == (2, 1)
-        assert "seed was 0, is 1" in err
+        assert change in err
     after = Store.open().study("tiny").runs
     assert [(r.run_id, r.params) for r in after] == [(r.run_id, r.params) for r in before]
 

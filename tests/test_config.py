@@ -234,12 +234,23 @@ def test_bad_settings_are_refused(text: str) -> None:
         ("task.permuted=false", ("task.permuted", False)),
         ("model.cell=lstm", ("model.cell", "lstm")),
         ("model.cell=a=b", ("model.cell", "a=b")),
+        ("task.word=11", ("task.word", "11")),
+        ("task.path=1e3", ("task.path", "1e3")),
+        ("task.path= a b ", ("task.path", "a b")),
+        ("task.label=true", ("task.label", "true")),
+        ("task.text=", ("task.text", "")),
+        ("task=1", ("task", "1")),
     ],
 )
 def test_settings_are_read_as_toml_has_them(text: str, expected: tuple[str, Any]) -> None:
     name, value = parse_setting(text)
     assert (name, value) == expected
     assert type(value) is type(expected[1])
+
+
+def test_a_word_of_digits_is_a_word() -> None:
+    given = dict([parse_setting("task=hello"), parse_setting("task.word=1121")])
+    assert TrialConfig.from_flat(given).flat()["task.word"] == "1121"
 
 
 def test_merging_another_choice_drops_the_old_ones_parameters() -> None:

@@ -287,7 +287,9 @@ def test_a_hopeless_trial_is_pruned_and_a_good_one_is_not(pruner: str, tmp_path:
             search.report(trial, step, 0.5)
         search.tell(trial.number, "budget", 0.5)
     bad, good = search.ask(), search.ask()
-    pruned_at = [step for step in range(0, 81, 10) if search.report(bad, step, 5.0)]
+    answers = {step: search.report(bad, step, 5.0) for step in range(0, 81, 10)}
+    assert {type(answer) for answer in answers.values()} == {bool}  # JSON takes it to the worker
+    pruned_at = [step for step, answer in answers.items() if answer]
     assert pruned_at, "never pruned"
     assert pruned_at[0] > 0
     assert not any(search.report(good, step, 0.01) for step in range(0, 81, 10))

@@ -2,17 +2,19 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from task_files import MAKERS
 
 from study import space_file
 from study.config import TrialConfig, known_names
-from study.errors import UserError
-from study.spaces import Searched, Space, planned_trials
+from study.errors import MissingFiles, UserError
+from study.spaces import Searched, Space, check_files, planned_trials
 
 
 def load(text: str, tmp_path: Path, **overrides: Any) -> Space:
@@ -68,6 +70,45 @@ def test_arms_are_every_combination(tmp_path: Path) -> None:
 def test_overrides_replace_what_the_study_says(tmp_path: Path) -> None:
     space = load(GOOD, tmp_path, trials=9, seed=None, name="other")
     assert (space.trials, space.seed, space.name) == (9, 0, "other")
+
+
+def test_settings_join_and_replace_what_is_fixed(tmp_path: Path) -> None:
+    chosen = {"clip.threshold": 2.0, "task": "copy", "train.steps": 7}
+    space = load(GOOD, tmp_path, settings=chosen)
+    as_if_written = GOOD.replace("threshold = 1.0", "threshold = 2.0").replace(
+        "[fixed]", '[fixed]\ntask.name = "copy"\ntrain.steps = 7'
+    )
+    assert space == load(as_if_written, tmp_path)
+    assert space != load(GOOD, tmp_path)
+    assert load(GOOD, tmp_path, settings={}) == load(GOOD, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fragment"),
+    [
+        ("train.lr", 0.1, "train.lr is set in --set and in [search]"),
+        ("task.length", 5, "task.length is set in --set and in [compare] task.length"),
+        ("clip.treshold", 5.0, "did you mean 'clip.threshold'"),
+        ("model.hidden", 0, "model.hidden"),
+        ("seed", 1, "--seed"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(
+    name: str, value: float, fragment: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=re.escape(fragment)):
+        load(GOOD, tmp_path, settings={name: value})
+
+
+def test_a_space_whose_files_are_missing_is_read_but_not_swept(tmp_path: Path) -> None:
+    text = GOOD.replace("task.length = [5, 10]", 'task.name = ["adding", "music"]')
+    space = load(text, tmp_path)
+    assert len(space.arms()) == 6
+    with pytest.raises(MissingFiles, match="task 'music' needs"):
+        check_files(space)
+    check_files(load(GOOD, tmp_path))
+    with pytest.raises(UserError, match=r"model\.hidden"):  # what else is wrong is told
+        load(text.replace("hidden = 4", "hidden = 0"), tmp_path)
 
 
 def test_a_space_without_comparison_is_one_arm(tmp_path: Path) -> None:
@@ -138,8 +179,11 @@ def test_described_is_json_and_changes_with_the_space(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", list(space_file.available()))
-def test_every_packaged_space_is_valid(name: str) -> None:
+def test_every_packaged_space_is_valid(name: str, tmp_path: Path) -> None:
     space = space_file.load(space_file.find(name))
+    if (task := space.fixed.get("task.name")) in MAKERS:
+        files = {f"task.{key}": value for key, value in MAKERS[task](tmp_path).items()}
+        space = space_file.load(space_file.find(name), files)
     assert space.name == name
     assert space.question
     for arm in space.arms():

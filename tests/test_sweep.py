@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
+from task_files import music, music_json
 
 import study.sweep
 from study import worker
@@ -26,7 +27,7 @@ from study.config import TrialConfig, known_names
 from study.errors import UserError
 from study.execution import Job, Message
 from study.search import ArmSearch, Journal, confirmation_seed, open_searches, trial_seed
-from study.space_file import load
+from study.space_file import find, load
 from study.spaces import Space, planned_trials
 from study.spool import Spool
 from study.sweep import Sweep, SweepStatus
@@ -356,6 +357,7 @@ class Inline:
 
     def answer(self, job: Job, stop: bool) -> None:
         """Too late here: `events` has the whole job run before the driver hears of it."""
+        json.dumps(stop)  # a real pool sends it
 
     def events(self, timeout_seconds: float) -> Iterator[Message]:
         job = self._waiting[0]
@@ -491,6 +493,24 @@ def test_other_samplers_and_pruners_end_with_what_was_planned(folder: Path, extr
     s = s.model_copy(update={"compare": {"network": {"tanh": {"model.cell": "elman"}}}})
     sweep(s, folder)
     check_complete(s, folder)
+
+
+def test_the_music_study_runs_with_a_file_and_not_without(folder: Path) -> None:
+    def given(path: str) -> Space:
+        small = {"train.steps": 10, "train.evaluate_every": 5, "train.batch": 4}
+        return load(find("music"), {**small, "task.path": path}, trials=1, confirmations=1)
+
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for path in ("", str(folder / "none.pickle")):
+        with pytest.raises(UserError, match="task 'music' needs a pickle or JSON file"):
+            sweep(given(path), folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    pickled, as_json = music(folder)["path"], music_json(folder)["path"]
+    sweep(given(pickled), folder)
+    check_complete(given(pickled), folder)
+    assert {run.params["task.path"] for run in runs(folder, "trial", "music")} == {pickled}
+    with pytest.raises(UserError, match=r"begun with another search space: fixed task\.path was"):
+        sweep(given(as_json), folder)
 
 
 def test_a_choice_that_only_the_search_makes_valid_can_be_swept(folder: Path) -> None:

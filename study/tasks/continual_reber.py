@@ -18,13 +18,13 @@ from study.tasks.reber_grammar import (
     SHORTEST,
     START,
     SYMBOLS,
-    share_legal,
+    NextSymbol,
     walk,
 )
 
 
 @TASKS.register
-class ContinualReber(SyntheticTask):
+class ContinualReber(NextSymbol, SyntheticTask):
     """Strings of the embedded Reber grammar one after another, with nothing that resets the network.
 
     As the embedded Reber grammar, but a sequence is T steps of a stream of strings: after E comes the
@@ -39,22 +39,10 @@ class ContinualReber(SyntheticTask):
 
     title: ClassVar[str] = "Continual embedded Reber grammar"
     source: ClassVar[str] = "Gers, Schmidhuber & Cummins (2000), Learning to forget"
-    reads: ClassVar[Literal["last", "every"]] = "every"
-    causal: ClassVar[bool] = True
-    loss_name: ClassVar[str] = "cross-entropy (nats a step)"
-    metric: ClassVar[str | None] = "legal"
 
     name: Literal["continual-reber"] = "continual-reber"
     length: int = Field(default=200, ge=SHORTEST, le=100_000, description="T, steps of a stream")
     solved_at: float = Field(default=0.99, gt=0, le=1, description="validation share of streams")
-
-    @property
-    def input_size(self) -> int:
-        return len(SYMBOLS)
-
-    @property
-    def output_size(self) -> int:
-        return len(SYMBOLS)
 
     @property
     def steps(self) -> int:
@@ -64,16 +52,8 @@ class ContinualReber(SyntheticTask):
     def lag(self) -> tuple[int, int]:
         return SHORTEST - 4, self.length - 2
 
-    @property
-    def alphabet(self) -> str:
-        return SYMBOLS
-
-    @property
-    def answers(self) -> str:
-        return SYMBOLS
-
     @cached_property
-    def _levels(self) -> tuple[float, float]:
+    def levels(self) -> tuple[float, float]:
         """Chance and floor."""
         move = torch.zeros(NODES, NODES, dtype=torch.float64)  # probability of the next node
         for node in range(NODES):
@@ -91,18 +71,6 @@ class ContinualReber(SyntheticTask):
         return step_chance(torch.stack(shares) / self.length), floor
 
     @property
-    def chance_loss(self) -> float:
-        return self._levels[0]
-
-    @property
-    def floor_loss(self) -> float:
-        return self._levels[1]
-
-    @property
-    def chance_metric(self) -> float:
-        return 0.0  # what is legal differs between streams at most steps
-
-    @property
     def solved_rule(self) -> str:
         return (
             "the legal successors are the most active outputs throughout at least "
@@ -118,9 +86,3 @@ class ContinualReber(SyntheticTask):
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         return cross_entropy(predictions, targets)
-
-    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        return {
-            "loss": float(self.loss(predictions, targets)),
-            "legal": share_legal(predictions, targets),
-        }

@@ -4,15 +4,16 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from study.errors import UserError
+from study.errors import MissingFiles, UserError
 
 LARGEST_FIELD = 1_000_000  # characters; more in one field of a CSV file is an unclosed quote
 
 
-def missing(task: str, path: str, files: str, source: str) -> UserError:
+def missing(task: str, path: str, files: str, source: str) -> MissingFiles:
     """Which files a task needs, where they were looked for, and how one usually comes by them."""
-    where = f"found none in task.path = {path!r}" if path else "task.path is not set"
-    return UserError(f"task {task!r} needs {files}, but {where}; {source}")
+    unset = "task.path is not set (--set task.path=…)"
+    where = f"found none in task.path = {path!r}" if path else unset
+    return MissingFiles(f"task {task!r} needs {files}, but {where}; {source}")
 
 
 def existing(path: str | Path) -> Path | None:

@@ -18,14 +18,14 @@ from study.tasks.base import (
     one_hot,
     step_chance,
 )
-from study.tasks.reber_grammar import CHOICES, OVER, SYMBOLS, nodes_before, share_legal, walk
+from study.tasks.reber_grammar import CHOICES, OVER, SYMBOLS, NextSymbol, nodes_before, walk
 
 STRINGS = 256  # in each of the three sets
 LONGEST = 64  # symbols; longer strings come once in 100,000 and are not drawn
 
 
 @TASKS.register
-class EmbeddedReber(DatasetTask):
+class EmbeddedReber(NextSymbol, DatasetTask):
     """Read a string of a grammar and predict every next symbol; the last but one is the second.
 
     B, then T or P, a string of the Reber grammar, the same T or P, E; where two symbols may follow,
@@ -42,21 +42,9 @@ class EmbeddedReber(DatasetTask):
 
     title: ClassVar[str] = "Embedded Reber grammar"
     source: ClassVar[str] = "Hochreiter & Schmidhuber (1997), exp. 1; Fahlman (1991)"
-    reads: ClassVar[Literal["last", "every"]] = "every"
-    causal: ClassVar[bool] = True
-    loss_name: ClassVar[str] = "cross-entropy (nats a step)"
-    metric: ClassVar[str | None] = "legal"
 
     name: Literal["reber"] = "reber"
     strings: int = Field(default=1, ge=1, le=1_000, description="which draw of the three sets")
-
-    @property
-    def input_size(self) -> int:
-        return len(SYMBOLS)
-
-    @property
-    def output_size(self) -> int:
-        return len(SYMBOLS)
 
     @property
     def steps(self) -> int:
@@ -68,16 +56,8 @@ class EmbeddedReber(DatasetTask):
         lengths = (_draw(self.strings) != NO_TARGET).sum(0)
         return int(lengths.min()) - 4, int(lengths.max()) - 4
 
-    @property
-    def alphabet(self) -> str:
-        return SYMBOLS
-
-    @property
-    def answers(self) -> str:
-        return SYMBOLS
-
     @cached_property
-    def _levels(self) -> tuple[float, float]:
+    def levels(self) -> tuple[float, float]:
         """Chance and floor."""
         targets = _draw(self.strings)[1:]
         asked = targets != NO_TARGET
@@ -85,18 +65,6 @@ class EmbeddedReber(DatasetTask):
         shares = (one_hot(targets, len(SYMBOLS)) * weight[..., None]).sum(1)
         floor = mean_of_sequences(CHOICES[nodes_before(targets)].double().log(), asked)
         return step_chance(shares), float(floor)
-
-    @property
-    def chance_loss(self) -> float:
-        return self._levels[0]
-
-    @property
-    def floor_loss(self) -> float:
-        return self._levels[1]
-
-    @property
-    def chance_metric(self) -> float:
-        return 0.0  # what is legal differs between strings at most steps
 
     @property
     def solved_rule(self) -> str:
@@ -118,12 +86,6 @@ class EmbeddedReber(DatasetTask):
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         return cross_entropy_where_asked(predictions, targets)
-
-    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        return {
-            "loss": float(self.loss(predictions, targets)),
-            "legal": share_legal(predictions, targets),
-        }
 
 
 @lru_cache(maxsize=4)

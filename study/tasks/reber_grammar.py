@@ -1,9 +1,12 @@
 """The embedded Reber grammar: its graph, its strings, and what may follow what."""
 
+from functools import cached_property
+from typing import ClassVar, Literal
+
 import torch
 from torch import Generator, Tensor
 
-from study.tasks.base import NO_TARGET, share_all_right
+from study.tasks.base import NO_TARGET, Task, share_all_right
 
 SYMBOLS = "BTSXPVE"
 B, T, S, X, P, V, E = range(len(SYMBOLS))
@@ -75,3 +78,55 @@ def share_legal(predictions: Tensor, targets: Tensor) -> float:
     least = predictions.masked_fill(~legal, torch.inf).amin(-1)
     most = predictions.masked_fill(legal, -torch.inf).amax(-1)
     return share_all_right(least > most, targets != NO_TARGET)
+
+
+class NextSymbol(Task):
+    """Read a string of the grammar and predict every next symbol.
+
+    ``legal`` is the share of sequences throughout which the legal successors are the most active
+    outputs; what is legal differs between sequences at most steps, so that chance gets none right.
+    """
+
+    reads: ClassVar[Literal["last", "every"]] = "every"
+    causal: ClassVar[bool] = True
+    loss_name: ClassVar[str] = "cross-entropy (nats a step)"
+    metric: ClassVar[str | None] = "legal"
+
+    @property
+    def input_size(self) -> int:
+        return len(SYMBOLS)
+
+    @property
+    def output_size(self) -> int:
+        return len(SYMBOLS)
+
+    @property
+    def alphabet(self) -> str:
+        return SYMBOLS
+
+    @property
+    def answers(self) -> str:
+        return SYMBOLS
+
+    @cached_property
+    def levels(self) -> tuple[float, float]:
+        """Chance and floor."""
+        raise NotImplementedError
+
+    @property
+    def chance_loss(self) -> float:
+        return self.levels[0]
+
+    @property
+    def floor_loss(self) -> float:
+        return self.levels[1]
+
+    @property
+    def chance_metric(self) -> float:
+        return 0.0
+
+    def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+        return {
+            "loss": float(self.loss(predictions, targets)),
+            "legal": share_legal(predictions, targets),
+        }

@@ -12,17 +12,16 @@ from study.tasks import TASKS
 from study.tasks.base import (
     NO_TARGET,
     Batch,
-    SyntheticTask,
     between,
     cross_entropy_where_asked,
     one_hot,
     step_chance,
 )
-from study.tasks.copy_memory import BLANK, MARKER, RECALLED, SYMBOLS
+from study.tasks.copy_memory import BLANK, MARKER, RECALLED, SYMBOLS, Copying
 
 
 @TASKS.register
-class VariableCopy(SyntheticTask):
+class VariableCopy(Copying):
     """Copy memory, but the symbols must be given back after a number of steps nobody knows before.
 
     As copy memory with t instead of T, where t is drawn from 1 to T anew for each sequence: ten symbols
@@ -37,39 +36,15 @@ class VariableCopy(SyntheticTask):
 
     title: ClassVar[str] = "Variable copy"
     source: ClassVar[str] = "Henaff, Szlam & LeCun (2016); Tallec & Ollivier (2018)"
-    reads: ClassVar[Literal["last", "every"]] = "every"
-    loss_name: ClassVar[str] = "cross-entropy (nats a step)"
-    metric: ClassVar[str | None] = "recall"
 
     name: Literal["variable-copy"] = "variable-copy"
     length: int = Field(
         default=100, ge=1, le=10_000, description="T, most steps between the symbols and recall"
     )
-    solved_at: float = Field(default=0.99, gt=1 / SYMBOLS, le=1, description="validation recall")
-
-    @property
-    def input_size(self) -> int:
-        return SYMBOLS + 2
-
-    @property
-    def output_size(self) -> int:
-        return SYMBOLS + 1
-
-    @property
-    def steps(self) -> int:
-        return self.length + 2 * RECALLED
 
     @property
     def lag(self) -> tuple[int, int]:
         return 1 + RECALLED, self.length + RECALLED
-
-    @property
-    def alphabet(self) -> str:
-        return "ABCDEFGH·!"
-
-    @property
-    def answers(self) -> str:
-        return "ABCDEFGH·"
 
     @property
     def chance_loss(self) -> float:
@@ -82,22 +57,11 @@ class VariableCopy(SyntheticTask):
         return step_chance(torch.cat([symbols.expand(-1, SYMBOLS), blank], dim=1))
 
     @property
-    def chance_metric(self) -> float:
-        return 1 / SYMBOLS  # of who sees the marker; who does not can only do worse
-
-    @property
     def plateaus(self) -> Mapping[str, float]:
         gaps = range(1, self.length + 1)
         level = sum(RECALLED * math.log(SYMBOLS) / (t + 2 * RECALLED) for t in gaps) / self.length
         # With a single gap there is nothing to see in the marker.
         return {"when to recall known, but no symbol": level} if self.length > 1 else {}
-
-    @property
-    def solved_rule(self) -> str:
-        return f"at least {self.solved_at:.0%} of the recalled symbols right"
-
-    def solved(self, scores: Mapping[str, float]) -> bool:
-        return scores["recall"] >= self.solved_at
 
     def sample(self, generator: Generator, n: int) -> Batch:
         symbols = between(0, SYMBOLS - 1, (RECALLED, n), generator)
