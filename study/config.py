@@ -6,17 +6,13 @@ spaces, in ``--set`` and as MLflow parameters. A choice with parameters of its o
 the name.
 """
 
-import json
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SerializeAsAny,
     ValidationError,
@@ -34,152 +30,21 @@ from study.initializers import (
     INPUT_WEIGHTS,
     RECURRENT,
     VECTORS,
-    BiasInitializer,
-    MatrixInitializer,
-    VectorInitializer,
-    check_suits,
 )
 from study.models.attention import ATTENTION, Attention
 from study.nonlinearities import NONLINEARITIES
 from study.registry import Choices, Registry, describe_problem
 from study.regularizers import REGULARIZERS, Regularizer
+from study.sections import DecoderConfig, InitConfig, ModelConfig, Section, TrainConfig
+from study.suitability import check
 from study.tasks import TASKS
 from study.tasks.base import Task
+from study.toml import Scalar, read_toml, write_toml
 
-Scalar = str | int | float | bool
 Flat = dict[str, Scalar]
 
 
-def _known(registry: Registry[Any]) -> BeforeValidator:
-    def check(name: Any) -> Any:
-        registry[name]
-        return name
-
-    return BeforeValidator(check)
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
-    )
-
-
-class ModelConfig(_Section):
-    """The network: recurrent layers of one cell and a linear readout.
-
-    Deep is meant as by Pascanu et al. (2014): fully connected layers of H units with nonlinearity phi.
-    """
-
-    cell: Annotated[str, _known(CELLS)] = "lstm"
-    phi: Annotated[str, _known(NONLINEARITIES)] = "tanh"
-    hidden: int = Field(
-        default=64, ge=1, le=8192, description="H, units of a layer in one direction"
-    )
-    layers: int = Field(default=1, ge=1, le=16, description="on top of each other")
-    bidirectional: bool = Field(
-        default=False, description="each layer reads backward too, with weights of its own"
-    )
-    residual: bool = Field(
-        default=False, description="a layer above the first adds its output to its input"
-    )
-    embedding: int = Field(
-        default=0, ge=0, le=4096, description="numbers that stand for a symbol; 0: one-hot as it is"
-    )
-    deep_input: int = Field(
-        default=0, ge=0, le=8, description="fully connected layers before the first recurrent one"
-    )
-    deep_hidden: int = Field(
-        default=0, ge=0, le=8, description="fully connected layers between a step and the next"
-    )
-    deep_output: int = Field(
-        default=0, ge=0, le=8, description="fully connected layers before the linear readout"
-    )
-
-    @model_validator(mode="after")
-    def _residual_has_a_layer(self) -> "ModelConfig":
-        if self.residual and self.layers == 1:
-            raise ValueError(
-                "residual is of the layers above the first; set layers to 2 or more, or leave it false"
-            )
-        return self
-
-
-class DecoderConfig(_Section):
-    """How an answer is written, of a task whose answer is a sequence of its own."""
-
-    context: Literal["state", "input", "both", "attention"] = Field(
-        default="state",
-        description="what was read is the first state, an input at each step, both; or looked up only",
-    )
-    teacher_forcing: float = Field(
-        default=1.0,
-        ge=0,
-        le=1,
-        description="how often training tells the right symbol, not its own",
-    )
-    beam: int = Field(default=1, ge=1, le=100, description="width of beam search; 1 is greedy")
-
-
-class InitConfig(_Section):
-    """How the layer's parameters start."""
-
-    recurrent: Annotated[SerializeAsAny[MatrixInitializer], BeforeValidator(RECURRENT.build)] = (
-        RECURRENT.build("uniform")
-    )
-    input: Annotated[SerializeAsAny[MatrixInitializer], BeforeValidator(INPUT_WEIGHTS.build)] = (
-        INPUT_WEIGHTS.build("uniform")
-    )
-    bias: Annotated[SerializeAsAny[BiasInitializer], BeforeValidator(BIASES.build)] = BIASES.build(
-        "zeros"
-    )
-    vector: Annotated[SerializeAsAny[VectorInitializer], BeforeValidator(VECTORS.build)] = (
-        VECTORS.build("source")
-    )
-
-
-class TrainConfig(_Section):
-    """How the network is trained."""
-
-    optimizer: Literal["adam", "sgd", "nesterov", "rmsprop", "guess"] = Field(
-        default="adam", description="guess: all weights drawn anew at every step, nothing learned"
-    )
-    lr: float = Field(default=0.005, gt=0, description="learning rate")
-    momentum: float = Field(
-        default=0.0, ge=0, lt=1, description="of SGD, Nesterov's and RMSProp; 0 for Adam"
-    )
-    alpha: float = Field(default=0.9, ge=0, lt=1, description="smoothing of RMSProp's squares")
-    guess_range: float = Field(
-        default=100.0, gt=0, le=1e6, description="a of guess, whose weights are from U[-a,a]"
-    )
-    batch: int = Field(default=64, ge=1, description="sequences a mini-batch, or to try guesses on")
-    input_noise: float = Field(
-        default=0.0, ge=0, description="standard deviation of noise added to training inputs"
-    )
-    steps: int = Field(default=1000, ge=1, description="budget, updates")
-    engine: Literal["auto", "native", "reference"] = "auto"
-    evaluate_every: int = Field(default=50, ge=1, description="updates between two validations")
-
-    @model_validator(mode="after")
-    def _parameters_are_the_optimizers(self) -> "TrainConfig":
-        if self.optimizer in ("adam", "guess") and self.momentum:
-            raise ValueError(
-                f"momentum is a parameter of sgd, nesterov and rmsprop, not of {self.optimizer}; set it to 0"
-            )
-        if self.optimizer != "guess" and self.guess_range != 100:
-            raise ValueError(
-                f"guess_range is a parameter of guess, not of {self.optimizer}; leave it at 100"
-            )
-        if self.optimizer == "guess" and self.input_noise:
-            raise ValueError("input_noise is for training; guess has none, set it to 0")
-        usual = type(self).model_fields["alpha"].default
-        if self.optimizer != "rmsprop" and self.alpha != usual:
-            raise ValueError(
-                f"alpha is a parameter of rmsprop, not of {self.optimizer}; leave it at {usual}"
-            )
-        return self
-
-
-class TrialConfig(_Section):
+class TrialConfig(Section):
     """One trial. Same configuration, same numbers: ``seed`` is the only source of randomness."""
 
     seed: int = Field(default=0, ge=0)
@@ -201,120 +66,13 @@ class TrialConfig(_Section):
 
     @model_validator(mode="after")
     def _choices_suit_the_cell(self) -> "TrialConfig":
-        cell, init = self.cell, self.init
-        check_suits(cell, init.recurrent, init.input, init.bias, init.vector)
-        if problem := self.regularizer.refusal(cell):
-            raise UserError(problem)
-        self._check_guess()
-        self._check_layers()
-        self._check_writing()
-        self.credit.check(cell, self.task.input_size, self.model.hidden, self.train.batch)
-        if not self.credit.goes_back:
-            limited = self.clip.signal_limit is not None
-            for what, needs in (
-                (self.regularizer, self.regularizer.needs_recorder),
-                (self.clip, limited),
-            ):
-                if needs:
-                    raise UserError(
-                        f"{what.name!r} acts on the gradient on its way back through time, which "
-                        f"credit {self.credit.name!r} has not; take another credit assignment"
-                    )
+        check(self)
         return self
-
-    def _check_layers(self) -> None:
-        network = self.model
-        if network.bidirectional and self.task.causal:
-            raise UserError(
-                f"task {self.task.name!r} shows at later steps what it asks for, so a network that "
-                "reads backward too would look it up; set model.bidirectional to false"
-            )
-        if network.embedding and not self.task.symbolic:
-            raise UserError(
-                f"task {self.task.name!r} shows numbers, and only symbols can be embedded; set "
-                "model.embedding to 0"
-            )
-        if not self.credit.goes_down:
-            for name, usual in (("layers", 1), ("embedding", 0), ("deep_input", 0)):
-                if getattr(network, name) != usual:
-                    raise UserError(
-                        f"credit {self.credit.name!r} gives no gradient of a layer's input, which "
-                        f"what is below it needs; set model.{name} to {usual}"
-                    )
-        if (network.layers > 1 or network.bidirectional) and self.regularizer.needs_recorder:
-            raise UserError(
-                f"regularizer {self.regularizer.name!r} is of one layer in one direction; set "
-                "model.layers to 1 and model.bidirectional to false"
-            )
-
-    def _check_writing(self) -> None:
-        decoder, looks = self.decoder, self.attention.looks
-        if self.task.reads != "generated":
-            if looks:
-                raise UserError(
-                    f"attention {self.attention.name!r} is of an answer that is written once all is "
-                    f"read, and task {self.task.name!r} has none; set attention to 'none'"
-                )
-            for name, info in DecoderConfig.model_fields.items():
-                if getattr(decoder, name) != info.default:
-                    raise UserError(
-                        f"decoder.{name} is of an answer that is written once all is read, and task "
-                        f"{self.task.name!r} has none; leave it at {info.default!r}"
-                    )
-            return
-        if not self.credit.goes_down:
-            raise UserError(
-                f"credit {self.credit.name!r} gives no gradient of what a decoder is told, which the "
-                f"encoder needs, and task {self.task.name!r} has both; take another credit assignment"
-            )
-        if self.regularizer.needs_recorder:
-            raise UserError(
-                f"regularizer {self.regularizer.name!r} is of one layer, and task "
-                f"{self.task.name!r} has an encoder's and a decoder's; set regularizer to 'none'"
-            )
-        if decoder.context == "attention" and not looks:
-            raise UserError(
-                "with decoder.context 'attention' what was read is known by looking alone; set "
-                "attention to 'soft' or 'hard', or decoder.context to 'state'"
-            )
-        if decoder.teacher_forcing < 1:
-            usual = _DEFAULT_NAMES["credit"]
-            if self.credit.name != usual:
-                raise UserError(
-                    "with decoder.teacher_forcing below 1 each step is a pass of its own, through "
-                    f"which credit {self.credit.name!r} cannot be followed; take {usual!r}"
-                )
-            if self.clip.signal_limit is not None:
-                raise UserError(
-                    "with decoder.teacher_forcing below 1 each step is a pass of its own, in which "
-                    f"clip {self.clip.name!r} cannot count; take another rule"
-                )
-        if getattr(self.attention, "score", "") == "dot" and self.model.bidirectional:
-            raise UserError(
-                "attention.score 'dot' compares a decoder's H numbers with as many, and of two "
-                "directions there are 2H; take 'general' or 'additive'"
-            )
 
     @property
     def cell(self) -> Cell:
         """The cell's equations, with as deep a transition as the model has."""
         return deep_transition(CELLS[self.model.cell], self.model.deep_hidden)
-
-    def _check_guess(self) -> None:
-        if self.train.optimizer != "guess":
-            return
-        if self.decoder.teacher_forcing < 1:
-            raise UserError(
-                "decoder.teacher_forcing is of training, and train.optimizer 'guess' has none; leave "
-                "it at 1"
-            )
-        for what, name in (("credit", self.credit.name), ("regularizer", self.regularizer.name)):
-            usual = _DEFAULT_NAMES[what]
-            if name != usual:
-                raise UserError(
-                    f"{what} {name!r} acts on a gradient, and train.optimizer 'guess' has none; "
-                    f"leave it at {usual!r}"
-                )
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, Any]) -> "TrialConfig":
@@ -377,7 +135,7 @@ def known_names() -> list[str]:
                 names[f"{path}.name"] = None
                 for _, choice in GROUPS[path].items():
                     names.update(dict.fromkeys(f"{path}.{p}" for p in choice.parameters()))
-            elif isinstance(info.annotation, type) and issubclass(info.annotation, _Section):
+            elif isinstance(info.annotation, type) and issubclass(info.annotation, Section):
                 walk(f"{path}.", info.annotation.model_fields)
             else:
                 names[path] = None
@@ -504,40 +262,6 @@ def _scalar(text: str) -> Scalar:
         except ValueError:
             continue
     return text
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Raises UserError with file and line."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"no such file: {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {error}") from None
-    except (ValueError, RecursionError) as error:  # numbers and nesting without end among them
-        raise UserError(f"{path} is not valid TOML: {error}") from None
-
-
-def write_toml(nested: Mapping[str, Any]) -> str:
-    """Scalars first, then tables; for the scalars that a configuration has."""
-    lines: list[str] = []
-
-    def write(table: Mapping[str, Any], path: tuple[str, ...]) -> None:
-        scalars = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
-        if path and scalars:
-            lines.append(f"\n[{'.'.join(path)}]")
-        lines.extend(f"{key} = {_toml_scalar(value)}" for key, value in scalars.items())
-        for key, value in table.items():
-            if isinstance(value, Mapping):
-                write(value, (*path, key))
-
-    write(nested, ())
-    return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def _toml_scalar(value: Scalar) -> str:
-    # JSON's strings, booleans and numbers are TOML's, given that non-ASCII letters are kept.
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _explain(error: ValidationError) -> str:

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from study.config import (
     GROUPS,
     Flat,
-    Scalar,
     TrialConfig,
     check_name,
     choices_of,
@@ -21,11 +20,11 @@ from study.config import (
     full_name,
     kind_of,
     known_names,
-    read_toml,
 )
 from study.errors import MissingFiles, UserError, unknown
 from study.registry import describe_problem
 from study.spaces import Arm, Searched, Space
+from study.toml import Scalar, read_toml
 
 PACKAGED = Path(__file__).resolve().parent.parent / "search_spaces"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

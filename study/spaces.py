@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from study.config import GROUPS, Flat, Scalar, TrialConfig, full_name
+from study.config import GROUPS, Flat, TrialConfig, full_name
+from study.toml import Scalar
 
 
 class Searched(BaseModel):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from study.clipping import Clipped
 from study.clipping.telemetry import curves
-from study.config import TrainConfig, TrialConfig
+from study.config import TrialConfig
 from study.construction import build_model
 from study.engines.recording import Limit, StateGradients
 from study.guessing import guesses
@@ -22,6 +22,7 @@ from study.models.decoding import beam
 from study.probes.audit import Audit, audit
 from study.probes.gradient_flow import GradientFlow, gradient_flow
 from study.probes.writing import Writing, writing
+from study.sections import TrainConfig
 from study.seeding import generator
 from study.tasks.base import Batch, Task
 from study.tasks.generating import GeneratingTask
