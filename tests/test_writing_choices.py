@@ -83,7 +83,7 @@ def test_the_gradient_is_right_in_the_mean(
         policy_loss = model.policy_loss(attended, logits, batch.targets)
         one = gradients(Told().loss(logits, batch.targets) + policy_loss, model)
         chosen = attended.weights.gather(-1, attended.chosen[..., None])[..., 0]
-        probability = float(chosen[asked].prod())
+        probability = chosen[asked].prod().item()
         found[choice] = {name: probability * d for name, d in one.items()}
         mass += probability
         if mass > 1 - 1e-12:
@@ -127,11 +127,12 @@ def test_a_drawn_steps_gradient(score: str) -> None:
 
 def test_steps_are_drawn_as_often_as_they_weigh() -> None:
     """N = 20,000: each share within five binomial deviations, and two steps' choices independent."""
-    model, net = both(**hard("general"))
+    model, net = both(0, 3.0, **hard("general"))
     count = 20_000
     batch = drawn(seed(6), [3, 4], [2, 2])
     (xs, answer), _ = singly(batch)
     weights = [step.weights.detach().numpy() for step in plain.forced(net, xs, answer)]
+    assert all(np.ptp(w) > 0.3 for w in weights)
     attended = Attended()
     model(copies(batch, count), draws=seed(0), attended=attended)
     for s in range(2):
@@ -156,7 +157,7 @@ def test_the_baseline_follows_the_mean_cost() -> None:
         logits = model(batch, draws=seed(attempt), attended=attended)
         assert float(model.look.baseline) == expected
         model.policy_loss(attended, logits, batch.targets)
-        mean = float(Told().loss(logits, batch.targets))
+        mean = Told().loss(logits, batch.targets).item()
         expected += 0.25 * (mean - expected)
         assert float(model.look.baseline) == pytest.approx(expected, rel=1e-12)
         assert not model.look.baseline.requires_grad
@@ -196,10 +197,11 @@ def test_told_always_what_is_right(flat: dict[str, object]) -> None:
     assert torch.equal(model(batch, draws=seed(0)), model(batch))
 
 
+@pytest.mark.parametrize("engine", ["reference", "native"])
 @pytest.mark.parametrize("flat", FORCED, ids=str)
-def test_told_always_its_own(flat: dict[str, object]) -> None:
+def test_told_always_its_own(flat: dict[str, object], engine: str) -> None:
     """At rate 0 training's predictions are those of a network told what it writes; others' are not."""
-    model, net = at_rate(0.0, flat)
+    model, net = at_rate(0.0, flat | {"train.engine": engine})
     batch = unequal(flat)
     trained = model(batch, draws=seed(0))
     symbols = greedy(model, batch, 4, None)
@@ -244,3 +246,33 @@ def test_told_the_right_symbol_at_that_rate(flat: dict[str, object], rate: float
     assert stats.chisquare(times, np.array(chances) * count).pvalue > RARE
     mean = sum(n / count * loss for n, loss in zip(times, losses, strict=True))
     same_gradients(gradients(Told().loss(logits, batch.targets), model), gradients(mean, model))
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_both_kinds_of_chance_at_once(score: str) -> None:
+    """Steps drawn and symbols told at times: logits and gradients given what was drawn."""
+    model, net = at_rate(0.5, hard(score))
+    batch = drawn(seed(11), [3, 5, 1], [2, 4, 3])
+    ways = set()
+    for attempt in range(4):
+        attended = Attended()
+        logits = model(batch, draws=seed(attempt), attended=attended)
+        model.look.baseline.fill_(0.7)
+        loss = Told().loss(logits, batch.targets)
+        loss = loss + model.policy_loss(attended, logits, batch.targets)
+        costs, policy = [], []
+        for b, (xs, answer) in enumerate(singly(batch)):
+            chosen = attended.chosen[: len(answer), b].tolist()
+            found = []
+            for own in itertools.product([False, True], repeat=len(answer) - 1):
+                steps = plain.forced(net, xs, answer, [False, *own], chosen)
+                expected = torch.stack([step.logits for step in steps])
+                if ((expected - logits[: len(answer), b]).abs() < 1e-10).all():
+                    found.append(steps)
+                    ways.add(own)
+            pairs = list(zip(found[0], answer, strict=True))
+            costs.append([plain.cost(step, y) for step, y in pairs])
+            policy.append([plain.policy(step, y, 0.7, ENTROPY) for step, y in pairs])
+        expected = plain.loss(costs) + plain.loss(policy)
+        same_gradients(gradients(loss, model), gradients(expected, model))
+    assert len(ways) > 3

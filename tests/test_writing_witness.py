@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 from witness import transducer as plain
-from writing import Told, assert_close, both, drawn, gradients, made, same_gradients, singly
+from writing import END, Told, assert_close, both, drawn, gradients, made, same_gradients, singly
 
 from study.config import TrialConfig
 from study.models.attention import Attended
@@ -106,7 +106,7 @@ def agree(model: Model, net: plain.Network, batch: Batch) -> None:
         loss = loss + model.policy_loss(attended, found, batch.targets)
     for b, (xs, answer) in enumerate(singly(batch)):
         steps = plain.forced(net, xs, answer)
-        for s, (step, y) in enumerate(zip(steps, answer, strict=True)):
+        for s, step in enumerate(steps):
             assert_close(found[s, b], step.logits, (s, b))
             if step.weights is not None:
                 assert_close(attended.weights[s, b, : len(xs)], step.weights, (s, b))
@@ -134,6 +134,32 @@ def test_logits_and_all_gradients(case: Case, engine: str) -> None:
     g = Generator().manual_seed(1)
     batch = drawn(g, *LENGTHS[str(case["lengths"])], symbols=bool(case["model.embedding"]))
     agree(model, net, batch)
+
+
+UNEQUAL = [case for case in sample() if case["lengths"] == "unequal"]
+
+
+@pytest.mark.parametrize("case", UNEQUAL, ids=label)
+def test_every_number_matters(case: Case) -> None:
+    """All but the top layer's backward direction, where nothing of it is handed over or looked at."""
+    model = made(**settings(case))
+    batch = drawn(
+        Generator().manual_seed(1), *LENGTHS["unequal"], symbols=bool(case["model.embedding"])
+    )
+    logits = model(batch, attended=(attended := Attended()))
+    loss = Told().loss(logits, batch.targets)
+    if str(case["look"]).startswith("hard"):
+        loss = loss + model.policy_loss(attended, logits, batch.targets)
+    dead = {name for name, slope in gradients(loss, model).items() if not slope.abs().sum()}
+    unread = set()
+    if (
+        case["look"] == "none"
+        and case["decoder.context"] == "state"
+        and case["model.bidirectional"]
+    ):
+        top = f"encoder.layers.{2 * int(str(case['model.layers'])) - 1}."
+        unread = {name for name, _ in model.named_parameters() if name.startswith(top)}
+    assert dead == unread
 
 
 # --- networks read at their steps, and deep transitions -------------------------------------------
@@ -242,8 +268,8 @@ def test_a_batch_is_its_sequences(case: Case) -> None:
 
 def answers(model: Model, batch: Batch) -> tuple[Tensor, ...]:
     """As numbers: what is written greedily, what in a beam, and its log-probability."""
-    symbols, log_probability = beam(model, batch, 4, 3, 2)
-    return greedy(model, batch, 4, 2).double(), symbols.double(), log_probability
+    symbols, log_probability = beam(model, batch, 4, 3, END)
+    return greedy(model, batch, 4, END).double(), symbols.double(), log_probability
 
 
 # --- the gradient-flow probe ---------------------------------------------------------------------

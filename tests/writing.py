@@ -20,7 +20,7 @@ from study.tasks.base import NO_TARGET, Batch, one_hot
 from study.tasks.generating import GeneratingTask
 
 READ, LONGEST, CLASSES = 3, 4, 3  # symbols read, symbols of the longest answer, different ones
-END = CLASSES - 1
+END = 1  # neither the first nor the last
 
 
 class Told(GeneratingTask):
@@ -126,7 +126,7 @@ def drawn(
     index, count = torch.arange(longest)[:, None], torch.tensor(written)
     asked = torch.randint(CLASSES - closes, (longest, size), generator=generator)
     if closes:
-        asked = asked.where(index != count - 1, END)
+        asked = (asked + (asked >= END)).where(index != count - 1, END)
     targets = asked.where(index < count, NO_TARGET)
     ends = None if len(set(read)) == 1 else torch.tensor(read) - 1
     return Batch(inputs, targets, ends)

@@ -301,3 +301,22 @@ def distribution(
 
     extend((), 0.0, first(net, found))
     return complete
+
+
+def beam(
+    net: Network, xs: Vectors, steps: int, width: int, end: int | None
+) -> tuple[Answer, float]:
+    """The ``width`` most probable beginnings at every step, those that have ended among them."""
+    found = read(net, xs)
+    kept = [((), 0.0, first(net, found))]
+    for _ in range(steps):
+        longer = []
+        for answer, total, states in kept:
+            if answer and answer[-1] == end:
+                longer.append((answer, total, states))
+                continue
+            step = write(net, found, states, answer[-1] if answer else None)
+            for symbol, value in enumerate(step.logits.log_softmax(0).tolist()):
+                longer.append(((*answer, symbol), total + value, step.states))
+        kept = sorted(longer, key=lambda one: -one[1])[:width]
+    return kept[0][:2]
