@@ -8,9 +8,9 @@ from study.config import TrialConfig
 from study.feedforward import Embedding, Perceptron
 from study.layer import Layer
 from study.models.base import Model
+from study.models.encoder_decoder import EncoderDecoder
 from study.models.predictor import Predictor
-from study.models.recurrent import Recurrent, width_of
-from study.models.transducer import Transducer
+from study.models.recurrent import Recurrent, layers_of, width_of
 from study.seeding import generator
 from study.stack import Stack
 
@@ -19,7 +19,7 @@ def build_model(config: TrialConfig) -> Model:
     """All its initial values come from the configuration's seed."""
     draws = generator("initialization", config.seed)
     if config.task.reads == "generated":
-        return _transducer(config, draws)
+        return _encoder_decoder(config, draws)
     task, network = config.task, config.model
     embedded = network.embedding or task.input_size
     inputs = network.hidden if network.deep_input else embedded
@@ -35,28 +35,30 @@ def build_model(config: TrialConfig) -> Model:
     )
 
 
-def _transducer(config: TrialConfig, draws: Generator) -> Model:
+def _encoder_decoder(config: TrialConfig, draws: Generator) -> Model:
     task, network, hidden = config.task, config.model, config.model.hidden
     embedded = network.embedding or task.input_size
     inputs = hidden if network.deep_input else embedded
     encoder = _recurrent(config, inputs, draws, both=network.bidirectional)
+    if task.steps == 1:
+        _without_recurrence(encoder)
     told = network.embedding or task.output_size
     if config.decoder.context in ("input", "both"):
         told += width_of(encoder)
     decoder = _recurrent(config, hidden if network.deep_input else told, draws, both=False)
-    look = config.attention.module(hidden, width_of(encoder), task.output_size, draws)
-    return Transducer(
+    attention = config.attention.module(hidden, width_of(encoder), task.output_size, draws)
+    return EncoderDecoder(
         encoder,
         decoder,
         task.output_size,
         draws,
         context=config.decoder.context,
         forcing=config.decoder.teacher_forcing,
-        look=look,
+        attention=attention,
         embedding=_embedding(config, task.input_size, draws),
         deep=_perceptron(config, embedded, network.deep_input, draws),
-        told_embedding=_embedding(config, task.output_size, draws),
-        told_deep=_perceptron(config, told, network.deep_input, draws),
+        target_embedding=_embedding(config, task.output_size, draws),
+        target_deep=_perceptron(config, told, network.deep_input, draws),
         after=_perceptron(config, hidden, network.deep_output, draws),
     )
 
@@ -77,6 +79,14 @@ def _recurrent(config: TrialConfig, inputs: int, draws: Generator, *, both: bool
     return Stack(
         *sizes, layers=network.layers, bidirectional=both, residual=network.residual, **settings
     )
+
+
+def _without_recurrence(encoder: Recurrent) -> None:
+    """What reads a single step has no use for matrices on a state, which is zero then."""
+    for layer in layers_of(encoder):
+        for name, parameter in layer.named_parameters():
+            if not set(name.split(".")).isdisjoint(layer.cell.recurrent_matrices):
+                parameter.requires_grad_(False)
 
 
 def _embedding(config: TrialConfig, symbols: int, draws: Generator) -> Embedding | None:

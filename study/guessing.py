@@ -29,7 +29,7 @@ def guesses(
     holds that guess, otherwise the one of the lowest loss so far, the initial weights being the first.
     A constrained matrix gets its free numbers drawn.
     """
-    parameters = list(model.parameters())
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with torch.no_grad():
         best, kept = task.scores(model(sample), sample.targets)["loss"], _copy(parameters)
     while True:

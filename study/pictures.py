@@ -94,16 +94,17 @@ def attention_picture(title: str, examples: Sequence[Example]) -> bytes:
     return _png(figure, title)
 
 
-def drawn_picture(title: str, pictures: Sequence[Sequence[Sequence[int]]]) -> bytes:
-    """A PNG: grey levels, one panel for each context, at temperature 1."""
+def drawn_picture(title: str, pictures: Mapping[str, Sequence[Sequence[int]]]) -> bytes:
+    """A PNG: grey levels, a panel for each picture, by what it is of."""
     figure = Figure(figsize=(1.05 * len(pictures) + 0.3, 1.9), layout="constrained")
     FigureCanvasAgg(figure)
-    top = max(level for picture in pictures for row in picture for level in row) or 1
-    for k, axes in enumerate(figure.subplots(1, len(pictures), squeeze=False)[0]):
-        axes.imshow(pictures[k], cmap="gray_r", vmin=0, vmax=top)
+    top = max(level for picture in pictures.values() for row in picture for level in row) or 1
+    panels = figure.subplots(1, len(pictures), squeeze=False)[0]
+    for axes, (name, picture) in zip(panels, pictures.items(), strict=True):
+        axes.imshow(picture, cmap="gray_r", vmin=0, vmax=top)
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.set_title(str(k), fontsize=9)
+        axes.set_title(name, fontsize=9)
     return _png(figure, title)
 
 

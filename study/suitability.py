@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 from study.errors import UserError
 from study.initializers import check_suits
+from study.models.attention import MOST_NUMBERS
 from study.sections import DecoderConfig
+from study.tasks.generating import GeneratingTask
 
 if TYPE_CHECKING:
     from study.config import TrialConfig
@@ -74,10 +76,10 @@ def _check_writing(config: "TrialConfig") -> None:
                     f"{config.task.name!r} has none; leave it at {info.default!r}"
                 )
         return
-    if not config.credit.goes_down:
+    if config.credit.name != "full":
         raise UserError(
-            f"credit {config.credit.name!r} gives no gradient of what a decoder is told, which the "
-            f"encoder needs, and task {config.task.name!r} has both; take another credit assignment"
+            f"credit {config.credit.name!r} follows one pass through time, and task "
+            f"{config.task.name!r} is read in one and answered in another; take 'full'"
         )
     if config.regularizer.needs_recorder:
         raise UserError(
@@ -89,22 +91,36 @@ def _check_writing(config: "TrialConfig") -> None:
             "with decoder.context 'attention' what was read is known by looking alone; set "
             "attention to 'soft' or 'hard', or decoder.context to 'state'"
         )
+    if decoder.context == "state" and not looks and config.model.bidirectional:
+        raise UserError(
+            "with decoder.context 'state' and no attention nothing reads what the encoder's backward "
+            "direction puts out; set decoder.context to 'input' or 'both', or model.bidirectional to false"
+        )
+    if decoder.beam > 1 and isinstance(config.task, GeneratingTask) and config.task.canvas:
+        raise UserError(
+            f"decoder.beam looks for the most probable answer, and of task {config.task.name!r} none "
+            "is wanted in every pixel; leave it at 1"
+        )
     if decoder.teacher_forcing < 1:
-        usual = "full"
-        if config.credit.name != usual:
+        if config.attention.name == "hard":
             raise UserError(
-                "with decoder.teacher_forcing below 1 each step is a pass of its own, through "
-                f"which credit {config.credit.name!r} cannot be followed; take {usual!r}"
+                "attention 'hard' learns from what the symbol written there costs, and with "
+                "decoder.teacher_forcing below 1 it changes later ones too; set that to 1"
             )
         if config.clip.signal_limit is not None:
             raise UserError(
                 "with decoder.teacher_forcing below 1 each step is a pass of its own, in which "
                 f"clip {config.clip.name!r} cannot count; take another rule"
             )
-    if getattr(config.attention, "score", "") == "dot" and config.model.bidirectional:
+    width = config.model.hidden * (2 if config.model.bidirectional else 1)
+    config.attention.check(config.model.hidden, width)
+    sizes = (config.train.batch, config.task.answer_steps, config.task.steps, config.model.hidden)
+    numbers = config.attention.numbers(*sizes)
+    if numbers > MOST_NUMBERS:
         raise UserError(
-            "attention.score 'dot' compares a decoder's H numbers with as many, and of two "
-            "directions there are 2H; take 'general' or 'additive'"
+            f"attention {config.attention.name!r} keeps {numbers:.1e} numbers of a mini-batch, more "
+            f"than {MOST_NUMBERS:.0e}: take shorter sequences, a smaller train.batch or, of "
+            "'additive', another attention.score"
         )
 
 

@@ -14,7 +14,7 @@ from study.clipping import Clipped
 from study.clipping.telemetry import curves
 from study.config import TrialConfig
 from study.construction import build_model
-from study.engines.recording import Limit, StateGradients
+from study.engines.recording import Limit, StateGradients, share
 from study.guessing import guesses
 from study.models.attention import Attended
 from study.models.base import Model
@@ -31,6 +31,7 @@ from study.tasks.generating import GeneratingTask
 EXPLODED = 1e4
 FLOW_SEQUENCES = 64
 EVALUATION_CHUNK = 500  # sequences at once, to bound memory
+MOST_WEIGHTS = 20_000_000
 
 Outcome = Literal["solved", "budget", "pruned", "diverged"]
 
@@ -218,8 +219,11 @@ def evaluate(model: Model, task: Task, batch: Batch, width: int = 1) -> dict[str
     that beam search answers as wanted.
     """
     totals: dict[str, float] = {}
+    # Attention has a weight for every step written and read.
+    weights = task.steps * task.answer_steps * width if model.looks else 1
+    chunk = max(1, min(EVALUATION_CHUNK, MOST_WEIGHTS // weights))
     with torch.no_grad():
-        for rows in torch.arange(len(batch)).split(EVALUATION_CHUNK):
+        for rows in torch.arange(len(batch)).split(chunk):
             part = batch.take(rows)
             scores = task.scores(model(part), part.targets)
             if isinstance(task, GeneratingTask) and width > 1:
@@ -231,7 +235,7 @@ def evaluate(model: Model, task: Task, batch: Batch, width: int = 1) -> dict[str
 
 
 def _updates(model: Model, config: TrialConfig) -> Iterator[Update]:
-    parameters = list(model.parameters())
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = _optimizer(parameters, config.train)
     clip = config.clip.start()
     draws, noise = generator("credit", config.seed), generator("input noise", config.seed)
@@ -261,12 +265,12 @@ def _updates(model: Model, config: TrialConfig) -> Iterator[Update]:
             omega = config.regularizer.add(model.top, shown, recorders[model.top])
         reached = [p for p in parameters if p.grad is not None]
         clipped = clip([p.grad for p in reached if p.grad is not None], reached)
-        # Layers of one cell and size have equally many entries: their mean share is that of all.
-        limited = sum(limit.share for limit in limits) / len(limits) if limits else None
+        limited = share(limits) if limits else None
         if limited is not None:
             clipped = replace(clipped, acted=limited > 0)
         if not clipped.skipped:
             optimizer.step()
+            model.settle(attended)
         yield Update(loss.item(), clipped, omega, limited)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import Generator
-from witness import transducer as plain
+from witness import encoder_decoder as plain
 from writing import CLASSES, END, LONGEST, Told, both, drawn, singly, written
 
 from study.config import TrialConfig

@@ -9,7 +9,7 @@ import torch
 from reconciliation import READINGS, Reading, normal
 from references import PHIS
 from torch import Generator, Tensor
-from witness.transducer import Network
+from witness.encoder_decoder import Network
 
 from study.config import TrialConfig
 from study.construction import build_model

@@ -1,6 +1,6 @@
 """What a pass through time, and the backward pass after it, leave behind when asked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -85,4 +85,16 @@ class Limit:
     @property
     def share(self) -> float:
         """Of the entries within the sequences' lengths; 0 for a cell without matrices."""
-        return int(self.clipped.sum()) / max(1, self._entries)
+        return share([self])
+
+    @property
+    def entries(self) -> int:
+        """How many there were within the sequences' lengths."""
+        return self._entries
+
+
+def share(limits: Sequence[Limit]) -> float:
+    """Of the entries of all of them, how many were beyond their limit."""
+    return sum(int(limit.clipped.sum()) for limit in limits) / max(
+        1, sum(limit.entries for limit in limits)
+    )

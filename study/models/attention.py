@@ -21,15 +21,21 @@ class Attended:
     """What attention did in one pass.
 
     ``weights`` (S,B,T) sum to 1 over the steps read. Where a single one of them was looked at,
-    ``chosen`` (S,B) is which and ``log_chance`` (S,B) the logarithm of its weight.
+    ``chosen`` (S,B) is which, ``log_chance`` (S,B) the logarithm of its weight and ``cost``, in
+    training, what a symbol cost on average, in nats.
     """
 
     weights: Tensor = field(default_factory=lambda: torch.empty(0))
     chosen: Tensor | None = None
     log_chance: Tensor | None = None
+    cost: float | None = None
 
     def join(self, parts: Sequence["Attended"]) -> None:
         """Take over what parts of the pass, one after the other, did."""
+        if len(parts) == 1:
+            self.weights = parts[0].weights
+            self.chosen, self.log_chance = parts[0].chosen, parts[0].log_chance
+            return
         self.weights = torch.cat([part.weights for part in parts])
         chosen = [part.chosen for part in parts if part.chosen is not None]
         chances = [part.log_chance for part in parts if part.log_chance is not None]
@@ -37,12 +43,24 @@ class Attended:
         self.log_chance = torch.cat(chances) if chances else None
 
 
+MOST_NUMBERS = 200_000_000  # 800 MB in float32, a few times over
+
+
 class Attention(Choice):
     """Whether, and how, each step that writes looks at the outputs of all steps that were read."""
 
     looks: ClassVar[bool] = True
 
-    def module(self, hidden: int, memory: int, symbols: int, generator: Generator) -> "Look | None":
+    def check(self, hidden: int, memory: int) -> None:
+        """Raises UserError where states of one size cannot be compared with outputs of the other."""
+
+    def numbers(self, batch: int, written: int, read: int, hidden: int) -> int:
+        """How many are kept of a mini-batch, for its backward pass."""
+        return 0
+
+    def module(
+        self, hidden: int, memory: int, symbols: int, generator: Generator
+    ) -> "AttentionLayer | None":
         """For states (S,B,hidden), outputs (T,B,memory) and so many symbols to choose from."""
         raise NotImplementedError
 
@@ -66,6 +84,16 @@ class _Scored(Attention):
         default="general", description="h·m, h·Wm (Luong) or v·tanh(Qh + Km) (Bahdanau)"
     )
 
+    def check(self, hidden: int, memory: int) -> None:
+        if self.score == "dot" and hidden != memory:
+            raise UserError(
+                f"attention.score 'dot' compares a decoder's {hidden} numbers with as many, and the "
+                f"encoder puts out {memory}; take 'general' or 'additive'"
+            )
+
+    def numbers(self, batch: int, written: int, read: int, hidden: int) -> int:
+        return batch * written * read * (hidden if self.score == "additive" else 1)
+
 
 @ATTENTION.register
 class SoftAttention(_Scored):
@@ -73,13 +101,16 @@ class SoftAttention(_Scored):
 
     α = softmax over t of score(h_s, m_t), context = Σ α_t m_t, and tanh(W [context; h_s]) is read.
     Luong, Pham & Manning (2015), global attention, without feeding the context back to the layers;
-    the additive score is that of Bahdanau, Cho & Bengio (2015).
+    the additive score is that of Bahdanau, Cho & Bengio (2015), who score with the state before and
+    feed the context to it.
     """
 
     name: Literal["soft"] = "soft"
 
-    def module(self, hidden: int, memory: int, symbols: int, generator: Generator) -> "Look":
-        return Look(self.score, hidden, memory, generator)
+    def module(
+        self, hidden: int, memory: int, symbols: int, generator: Generator
+    ) -> "AttentionLayer":
+        return AttentionLayer(self.score, hidden, memory, generator)
 
 
 @ATTENTION.register
@@ -87,51 +118,49 @@ class HardAttention(_Scored):
     """One step is looked at, drawn from the weights in training and the heaviest one otherwise.
 
     Which step cannot be differentiated: REINFORCE (Williams, 1992) adds (cost - baseline)·∇log α, cost
-    the symbol's cross-entropy, baseline its running mean (Xu et al., 2015). Unbiased, for the step
-    looked at changes nothing that is written later. ``entropy`` weighs a bonus for undecided weights,
-    which keeps looking around.
+    the symbol's cross-entropy, baseline its running mean. That is without bias, before clipping, as
+    long as the step looked at changes nothing that is written later. ``entropy`` weighs a bonus for
+    undecided weights, which keeps looking around. Xu et al. (2015), Show, attend and tell, add
+    the reward of the whole sentence instead, weigh it, and look softly half of the time.
     """
 
     name: Literal["hard"] = "hard"
     decay: float = Field(default=0.9, ge=0, lt=1, description="of the baseline, an update")
     entropy: float = Field(default=0.01, ge=0, description="weight of the entropy bonus")
 
-    def module(self, hidden: int, memory: int, symbols: int, generator: Generator) -> "Look":
-        look = LookAtOne(self.score, hidden, memory, generator)
-        look.decay, look.entropy = self.decay, self.entropy
-        look.baseline.fill_(math.log(symbols))  # the cost of knowing nothing
-        return look
+    def module(
+        self, hidden: int, memory: int, symbols: int, generator: Generator
+    ) -> "AttentionLayer":
+        knowing_nothing = math.log(symbols)
+        return HardAttentionLayer(
+            self.score, hidden, memory, generator, self.decay, self.entropy, knowing_nothing
+        )
 
 
-class Look(nn.Module):
+class AttentionLayer(nn.Module):
     """Soft attention. ``size`` is the width H of what comes out."""
 
     def __init__(self, score: str, hidden: int, memory: int, generator: Generator) -> None:
         super().__init__()
         self.score, self.size = score, hidden
-        if score == "dot" and hidden != memory:
-            raise UserError(
-                f"attention.score 'dot' compares {hidden} numbers with {memory}; "
-                "take 'general' or 'additive'"
-            )
         if score == "general":
             self.keys = linear(memory, hidden, generator, bias=False)
         if score == "additive":
             self.keys = linear(memory, hidden, generator, bias=False)
             self.queries = linear(hidden, hidden, generator)
             self.energy = linear(hidden, 1, generator, bias=False)
-        self.combine = linear(memory + hidden, hidden, generator)
+        self.combine = linear(memory + hidden, hidden, generator, bias=False)
 
     def forward(
         self,
         queries: Tensor,
         memory: Tensor,
-        there: Tensor,
+        mask: Tensor,
         draws: Generator | None = None,
         attended: Attended | None = None,
     ) -> Tensor:
-        """queries (S,B,H), memory (T,B,M), there (T,B) -> (S,B,H)."""
-        scores = self._scores(queries, memory).masked_fill(~there.T[None], -math.inf)
+        """queries (S,B,H), memory (T,B,M), mask (T,B) -> (S,B,H)."""
+        scores = self._scores(queries, memory).masked_fill(~mask.T[None], -math.inf)
         weights = scores.softmax(dim=-1)  # (S,B,T)
         found = Attended(weights)
         context = self._context(found, memory, draws)
@@ -142,9 +171,10 @@ class Look(nn.Module):
     def _scores(self, queries: Tensor, memory: Tensor) -> Tensor:
         """(S,B,T)"""
         if self.score == "additive":
-            # (S,T,B,H): the only score that takes so much memory.
-            both = self.queries(queries)[:, None] + self.keys(memory)[None]
-            return self.energy(both.tanh())[..., 0].transpose(1, 2)
+            keys, asked = self.keys(memory), self.queries(queries)
+            # (T,B,H) for each symbol: the only score that takes so much memory.
+            each = [self.energy((keys + query).tanh())[..., 0].T for query in asked]
+            return torch.stack(each)
         keys = memory if self.score == "dot" else self.keys(memory)
         return torch.einsum("sbh,tbh->sbt", queries, keys)
 
@@ -157,17 +187,28 @@ class Look(nn.Module):
         """What to add to the loss so that its gradient teaches where to look; None: nothing."""
         return None
 
+    def settle(self, attended: Attended) -> None:
+        """The update that followed was made: what is to be remembered of it is."""
 
-class LookAtOne(Look):
+
+class HardAttentionLayer(AttentionLayer):
     """Hard attention. ``baseline`` is the running mean of what a symbol costs, in nats."""
 
-    decay: float
-    entropy: float
     baseline: Tensor
 
-    def __init__(self, score: str, hidden: int, memory: int, generator: Generator) -> None:
+    def __init__(
+        self,
+        score: str,
+        hidden: int,
+        memory: int,
+        generator: Generator,
+        decay: float,
+        entropy: float,
+        baseline: float,
+    ) -> None:
         super().__init__(score, hidden, memory, generator)
-        self.register_buffer("baseline", torch.zeros(()))
+        self.decay, self.entropy = decay, entropy
+        self.register_buffer("baseline", torch.tensor(baseline))
 
     def _context(self, found: Attended, memory: Tensor, draws: Generator | None) -> Tensor:
         weights = found.weights
@@ -194,7 +235,9 @@ class LookAtOne(Look):
         # Where there was no step the weight is 0, and so must be its gradient, not 0·∞.
         undecided = -(weights * weights.clamp(min=1e-30).log()).sum(-1)
         each = (costs - self.baseline) * attended.log_chance - self.entropy * undecided
-        loss = mean_of_sequences(each, asked)
-        with torch.no_grad():
-            self.baseline.lerp_(mean_of_sequences(costs, asked), 1 - self.decay)
-        return loss
+        attended.cost = float(mean_of_sequences(costs, asked))
+        return mean_of_sequences(each, asked)
+
+    def settle(self, attended: Attended) -> None:
+        if attended.cost is not None and math.isfinite(attended.cost):
+            self.baseline.lerp_(self.baseline.new_tensor(attended.cost), 1 - self.decay)

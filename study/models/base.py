@@ -15,15 +15,15 @@ from study.tasks.base import Batch
 
 @dataclass(frozen=True)
 class Context:
-    """What was read: ``memory`` (T,B,M), every step's outputs, ``there`` (T,B) where there are such,
+    """What was read: ``memory`` (T,B,M), every step's outputs, ``mask`` (T,B), true within each sequence,
     and ``summary`` (B,M), the outputs once all is read."""
 
     memory: Tensor
-    there: Tensor
+    mask: Tensor
     summary: Tensor
 
     def take(self, rows: Tensor) -> "Context":
-        return Context(self.memory[:, rows], self.there[:, rows], self.summary[rows])
+        return Context(self.memory[:, rows], self.mask[:, rows], self.summary[rows])
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,14 @@ class Progress:
 
     def take(self, rows: Tensor) -> "Progress":
         """Of some sequences, each as often as it is named."""
-        states = [{name: value[rows] for name, value in state.items()} for state in self.states]
-        return Progress(states, self.context and self.context.take(rows))
+        return Progress(self._taken(rows), self.context and self.context.take(rows))
+
+    def exchange(self, rows: Tensor) -> "Progress":
+        """Of as many, of which each goes on from another one that has read the same."""
+        return Progress(self._taken(rows), self.context)
+
+    def _taken(self, rows: Tensor) -> States:
+        return [{name: value[rows] for name, value in state.items()} for state in self.states]
 
 
 class Model(nn.Module):
@@ -83,6 +89,14 @@ class Model(nn.Module):
         """What to add to the loss for what cannot be differentiated; None: nothing."""
         return None
 
+    def settle(self, attended: Attended) -> None:
+        """The update after that pass was made: what the network remembers of it beside its weights."""
+
+    @property
+    def looks(self) -> bool:
+        """Whether what is read is reached from each step that writes, past the states in between."""
+        return False
+
     @property
     def path(self) -> list[Layer]:
         """The layers whose states carry the signal from the first step to the last, in that order.
@@ -105,4 +119,5 @@ class Model(nn.Module):
         """Trained numbers; a constrained matrix counts those that it has left."""
         within = {id(p) for layer in self.layers for p in layer.parameters()}
         others = sum(p.numel() for p in self.parameters() if id(p) not in within)
-        return others + sum(layer.parameter_count() for layer in self.layers)
+        idle = sum(p.numel() for p in self.parameters() if not p.requires_grad)
+        return others + sum(layer.parameter_count() for layer in self.layers) - idle

@@ -42,16 +42,18 @@ def beam(
 ) -> tuple[Tensor, Tensor]:
     """(S,B) symbols of the most probable sequence found, and its log-probability (B,), float64.
 
-    Sutskever, Vinyals & Le (2014): the ``width`` most probable beginnings are kept at every step,
-    those that have ended among them; probabilities are not normalized by length.
+    After Sutskever, Vinyals & Le (2014): the ``width`` most probable beginnings are kept at every step;
+    those that have ended keep their places, where there they are set aside. Probabilities are not
+    normalized by length.
     """
     size = len(batch)
     logits, progress = model.begin(batch)
     classes = logits.shape[-1]
-    rows = torch.arange(size)[:, None]  # (B,1): which of the kept beginnings belong to a sequence
-    totals = torch.zeros(size, 1, dtype=torch.float64)
-    written = torch.empty(size, 1, 0, dtype=torch.long)
-    ended = torch.zeros(size, 1, dtype=torch.bool)
+    device = logits.device
+    rows = torch.arange(size, device=device)[:, None]  # (B,1): whose the kept beginnings are
+    totals = torch.zeros(size, 1, dtype=torch.float64, device=device)
+    written = torch.empty(size, 1, 0, dtype=torch.long, device=device)
+    ended = torch.zeros(size, 1, dtype=torch.bool, device=device)
     for step in range(steps):
         kept = totals.shape[1]
         each = logits.double().log_softmax(-1).view(size, kept, classes)
@@ -69,7 +71,9 @@ def beam(
             ended = ended | (symbol == end)
         if step + 1 == steps or bool(ended.all()):
             break
-        progress = progress.take((rows * kept + parent).flatten())
+        # A beam never leaves its sequence, so what was read need be repeated only as beams multiply.
+        move = progress.exchange if parent.shape[1] == kept else progress.take
+        progress = move((rows * kept + parent).flatten())
         logits, progress = model.proceed(symbol.flatten(), progress)
     first = written[:, 0].T
     beyond = first.new_full((steps - len(first), size), NO_TARGET)
@@ -79,8 +83,8 @@ def beam(
 @torch.no_grad()
 def _one_by_one(model: Model, batch: Batch, steps: int, end: int | None, choose: Choose) -> Tensor:
     logits, progress = model.begin(batch)
-    written = torch.full((steps, len(batch)), NO_TARGET)
-    ended = torch.zeros(len(batch), dtype=torch.bool)
+    written = torch.full((steps, len(batch)), NO_TARGET, device=logits.device)
+    ended = torch.zeros(len(batch), dtype=torch.bool, device=logits.device)
     for step in range(steps):
         symbols = choose(logits).masked_fill(ended, NO_TARGET)
         written[step] = symbols

@@ -76,25 +76,25 @@ class Predictor(Model):
         )
         if self.reads == "last":
             outputs = last_outputs(self.layer, outputs, batch.ends)[None]
-        return self._read(outputs)
+        return self._logits(outputs)
 
     def shown(self, inputs: Tensor) -> Tensor:
         return through(self.deep, through(self.embedding, inputs))
 
-    def _read(self, outputs: Tensor) -> Tensor:
+    def _logits(self, outputs: Tensor) -> Tensor:
         return self.readout(through(self.after, outputs))
 
     def begin(self, batch: Batch) -> tuple[Tensor, Progress]:
         lengths = None if batch.ends is None else batch.ends + 1
         outputs, states = run(self.layer, self.shown(batch.inputs), lengths=lengths)
-        return self._read(last_outputs(self.layer, outputs, batch.ends)), Progress(states)
+        return self._logits(last_outputs(self.layer, outputs, batch.ends)), Progress(states)
 
     def proceed(self, symbols: Tensor, progress: Progress) -> tuple[Tensor, Progress]:
         """For a task whose inputs are the symbols that it asks for, one step later."""
         told = one_hot(symbols[None], self.readout.out_features)
         shown = self.shown(told.to(self.readout.weight))
         outputs, states = run(self.layer, shown, progress.states)
-        return self._read(outputs[0]), Progress(states)
+        return self._logits(outputs[0]), Progress(states)
 
     @property
     def path(self) -> list[Layer]:

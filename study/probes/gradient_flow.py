@@ -13,6 +13,7 @@ from torch import Tensor
 from study.engines.recording import StateGradients
 from study.models.base import Model
 from study.tasks.base import NO_TARGET, Batch, Task
+from study.tasks.generating import GeneratingTask
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,11 @@ class GradientFlow:
 
     The loss L is the one at the last step only: losses at every step would feed the gradient anew
     and hide its decay. ``norms[s][lag]`` for lag = 0 … T-1; where an answer is written after T steps
-    are read, its steps count too, from its own last one back. ``log_slope_per_step`` is the
+    are read, its steps count too, back from its last symbol that is no end. ``log_slope_per_step`` is the
     least-squares slope of the natural logarithm of the output state's norm against lag, over the
     lags where it is positive, and ``half_life_steps`` = ln 2/-slope; None where the norm does not
-    decay, or fewer than two lags have a positive norm.
+    decay, or fewer than two lags have a positive norm. With attention what was read is reached past
+    the steps in between, so the slope is that of the steps that write, as many as all sequences have.
     """
 
     norms: dict[str, list[float]]
@@ -43,13 +45,14 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
     """Measured on a copy of the model in float64; None when a gradient is not finite.
 
     float64, because in float32 a norm below 1e-38 reads as exactly zero. Of several layers it is the
-    top one's flow, in the forward direction: what takes the way through other layers is not in it.
+    top one's flow, in the forward direction: what takes the way through other layers is not in it. Of
+    hard attention it is the flow through the step looked at; which step that is has no gradient.
     """
     double, cell = deepcopy(model).double(), model.top.cell
     recorders = {layer: StateGradients() for layer in double.path}
     batch = batch.to(torch.float64)
     predictions = double(batch, recorders=recorders)
-    ends = _ends(task, batch)
+    ends = last_steps(task, batch)
     last, targets = (_at_the_end(values, ends[-1]) for values in (predictions, batch.targets))
     # The loss is a mean over sequences; times their number, each has the gradient of its own loss.
     (task.loss(last, targets) * len(batch)).backward()
@@ -59,7 +62,8 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
     }
     if not all(np.isfinite(values).all() for values in norms.values()):
         return None
-    slope = log_slope(norms[cell.output])
+    fitted = int(ends[-1].min()) + 1 if model.looks else None
+    slope = log_slope(norms[cell.output][:fitted])
     return GradientFlow(
         norms={s: values.tolist() for s, values in norms.items()},
         log_slope_per_step=slope,
@@ -67,13 +71,17 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
     )
 
 
-def _ends(task: Task, batch: Batch) -> list[Tensor]:
-    """(B,) indices of each sequence's last step, of every pass: reading, and writing if there is."""
+def last_steps(task: Task, batch: Batch) -> list[Tensor]:
+    """(B,) indices of each sequence's last step, of every pass: reading, and writing if there is.
+
+    The last symbol written that is no end: that an answer ends is known by its length.
+    """
     steps, size = batch.inputs.shape[:2]
     read = torch.full((size,), steps - 1) if batch.ends is None else batch.ends
-    if task.reads != "generated":
+    if not isinstance(task, GeneratingTask):
         return [read]
-    return [read, (batch.targets != NO_TARGET).sum(0) - 1]
+    symbols = (batch.targets != NO_TARGET) & (batch.targets != task.end)
+    return [read, (torch.arange(len(symbols))[:, None] * symbols).amax(0)]
 
 
 def _at_the_end(values: Tensor, ends: Tensor) -> Tensor:

@@ -12,12 +12,14 @@ from study.models.base import Model
 from study.models.decoding import beam, greedy, sample
 from study.seeding import generator
 from study.task_drawing import grey_blocks
-from study.tasks.base import NO_TARGET, Batch, Task
+from study.tasks.base import NO_TARGET, Batch, Task, one_hot
 from study.tasks.generating import GeneratingTask
 
 EXAMPLES = 6
 TEMPERATURES = (0.5, 1.0)
 LENGTH = 400  # symbols of a text without an end
+DRAWN = 4  # examples whose weights are kept, up to so many each
+MOST_WEIGHTS = 20_000
 _DIGITS = 4  # of a weight, in files
 
 
@@ -25,8 +27,9 @@ _DIGITS = 4  # of a weight, in files
 class Example:
     """One sequence: what was read, what should have been written, and what was.
 
-    ``weights`` are of each symbol that the network wrote, over what it read; ``alignment`` is the step
-    of the input that each symbol of ``wanted`` hangs on, -1 for none, where the task says so.
+    ``weights`` are of each symbol that the network wrote, over what it read, of the first DRAWN that
+    are not too long; ``alignment`` is the step of the input that each symbol of ``wanted`` hangs on,
+    -1 for none, where the task says so.
     """
 
     read: list[str]
@@ -41,8 +44,8 @@ class Example:
 class Writing:
     """Sequences of the validation set answered greedily, and by beam search where asked for.
 
-    ``texts``: what is sampled, by temperature. ``pictures``: grey levels, height x width each, one of
-    each different context, sampled at temperature 1.
+    ``texts``: what is sampled, by temperature. ``pictures``: grey levels, height x width, sampled at
+    temperature 1, by what they are of.
     ``attention``: over the probe's symbols, told the right ones before them, the mean of the heaviest
     weight ("peak"); where the task says which step a symbol hangs on, the mean weight of that step
     ("aligned") and the mean over the weights of how many steps off they lie ("distance"): what is
@@ -51,7 +54,7 @@ class Writing:
 
     examples: list[Example]
     texts: dict[str, str]
-    pictures: list[list[list[int]]]
+    pictures: dict[str, list[list[int]]]
     attention: dict[str, float]
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,8 +76,8 @@ def writing(model: Model, task: Task, batch: Batch, width: int = 1) -> Writing |
         if task.canvas is not None:  # no picture is wanted in every pixel
             return Writing([], {}, _pictures(model, task, batch), attention)
         examples = _examples(model, task, batch.take(slice(EXAMPLES)), width)
-        return Writing(examples, {}, [], attention)
-    return Writing([], _texts(model, task, batch.take(slice(1))), [], {})
+        return Writing(examples, {}, {}, attention)
+    return Writing([], _texts(model, task, batch.take(slice(1))), {}, {})
 
 
 def _examples(model: Model, task: GeneratingTask, batch: Batch, width: int) -> list[Example]:
@@ -88,15 +91,14 @@ def _examples(model: Model, task: GeneratingTask, batch: Batch, width: int) -> l
         steps = len(batch.inputs) if batch.ends is None else int(batch.ends[i]) + 1
         length = int((written[:, i] != NO_TARGET).sum())
         wanted = batch.targets[:, i]
+        is_drawn = attended.weights.numel() and i < DRAWN and length * steps <= MOST_WEIGHTS
         found.append(
             Example(
                 read=_named(task.alphabet, batch.inputs[:steps, i].argmax(-1)),
                 wanted=_named(task.answers, wanted),
                 written=_named(task.answers, written[:, i]),
                 by_beam=None if searched is None else _named(task.answers, searched[:, i]),
-                weights=_rounded(attended.weights[:length, i, :steps])
-                if attended.weights.numel()
-                else None,
+                weights=_rounded(attended.weights[:length, i, :steps]) if is_drawn else None,
                 alignment=None if aligned is None else aligned[wanted != NO_TARGET, i].tolist(),
             )
         )
@@ -112,14 +114,19 @@ def _named(names: Sequence[str] | None, symbols: Tensor) -> list[str]:
     return [str(s) if names is None else names[s] for s in kept]
 
 
-def _pictures(model: Model, task: GeneratingTask, batch: Batch) -> list[list[list[int]]]:
+def _pictures(model: Model, task: GeneratingTask, batch: Batch) -> dict[str, list[list[int]]]:
+    """Of each symbol that a picture may be of."""
     assert task.canvas is not None
     height, width = task.canvas
-    _, first = torch.unique(batch.inputs.argmax(-1)[0], return_inverse=True)
-    rows = torch.tensor([int((first == k).nonzero()[0]) for k in range(int(first.max()) + 1)])
+    contexts = torch.arange(task.input_size)
+    asked = Batch(one_hot(contexts[None], task.input_size).to(batch.inputs), batch.targets[:0])
     draws = generator("writing", 0, "pictures")
-    drawn = sample(model, batch.take(rows), task.answer_steps, draws)
-    return [picture.view(height, width).tolist() for picture in drawn.T]
+    drawn = sample(model, asked, task.answer_steps, draws).T
+    names = _named(task.alphabet, contexts)
+    return {
+        name: picture.view(height, width).tolist()
+        for name, picture in zip(names, drawn, strict=True)
+    }
 
 
 def _attention(model: Model, task: GeneratingTask, batch: Batch) -> dict[str, float]:
@@ -164,6 +171,7 @@ def as_text(found: Writing) -> str:
     for temperature, text in found.texts.items():
         parts.append(f"temperature {temperature}\n\n{text}")
     if found.pictures:
-        levels = 1 + max(level for picture in found.pictures for row in picture for level in row)
-        parts += ["\n".join(grey_blocks(torch.tensor(p), max(levels, 2))) for p in found.pictures]
+        drawn = {name: torch.tensor(picture) for name, picture in found.pictures.items()}
+        levels = max(2, 1 + max(int(picture.max()) for picture in drawn.values()))
+        parts += ["\n".join([name, *grey_blocks(p, levels)]) for name, p in drawn.items()]
     return "\n\n".join(parts) + "\n"

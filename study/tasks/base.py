@@ -308,7 +308,7 @@ def outputs_within(predictions: Tensor, targets: Tensor, bound: float) -> Tensor
 
 def one_hot(symbols: Tensor, count: int) -> Tensor:
     """(T,B) -> (T,B,count) in float32; zeros where the symbol is negative."""
-    shown = torch.zeros(*symbols.shape, count)
+    shown = torch.zeros(*symbols.shape, count, device=symbols.device)
     return shown.scatter_(-1, symbols.clamp(min=0)[..., None], (symbols >= 0)[..., None].float())
 
 

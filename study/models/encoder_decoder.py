@@ -10,7 +10,7 @@ from study.credit import Credit
 from study.engines.recording import Limit
 from study.feedforward import Embedding, Perceptron, linear, through
 from study.layer import Layer
-from study.models.attention import Attended, Look
+from study.models.attention import Attended, AttentionLayer
 from study.models.base import Context, Model, Progress
 from study.models.recurrent import (
     Recorders,
@@ -26,23 +26,23 @@ from study.tasks.base import NO_TARGET, Batch, one_hot
 Handover = Literal["state", "input", "both", "attention"]
 
 
-class Transducer(Model):
+class EncoderDecoder(Model):
     """An encoder reads (T,B,I), a decoder writes up to S symbols of C.
 
     Sutskever, Vinyals & Le (2014): the decoder's layers start with the last states of the encoder's,
-    ``context = "state"``; of two directions the forward one's. Cho et al. (2014): the encoder's last
-    outputs are read at every step of the decoder beside the symbol before, ``"input"``; ``"both"`` does
-    both, and with ``"attention"`` what was read is known by looking there alone. A context vector,
-    one step to read, is many-to-many with T = 1.
+    ``context = "state"``; of two directions the forward one's. ``"input"``: the encoder's last outputs
+    are read at every step of the decoder beside the previous symbol; ``"both"`` does both, as Cho et
+    al. (2014) do, who show them to the readout too; with ``"attention"`` what was read is known by
+    looking there alone. A context vector, one step to read, is many-to-many with T = 1.
 
-    Before each symbol the decoder is told the one before, the right one with probability ``forcing``
-    in training (teacher forcing; Bengio et al., 2015, scheduled sampling), else the one it found most
-    probable itself; otherwise always the right one, so that predictions are those of a given answer.
-    Before the first it is told nothing, a zero vector. Encoder and decoder have layers of one cell and
-    size, as many. ``embedding`` and ``deep`` turn the input into what the encoder's layers read,
-    ``told_embedding`` and ``told_deep`` what the decoder is told into what its layers read, the
-    summary of what was read coming in between; ``after`` turns outputs into what the readout reads.
-    Each is the identity when None.
+    The decoder is told the previous symbol: the right one with probability ``forcing`` in training
+    (teacher forcing; below 1 as in Bengio et al., 2015, scheduled sampling, at a rate that stays), else
+    the one it found most probable itself; otherwise always the right one, so that predictions are those
+    of a given answer. Before the first there is none, a zero vector. Encoder and decoder have layers of
+    one cell and size, as many. ``embedding`` and ``deep`` turn the input into what the encoder's layers
+    read, ``target_embedding`` and ``target_deep`` the previous symbol into what the decoder's read, the
+    encoder's last outputs coming in between; ``after`` turns outputs into what the readout reads. Each
+    is the identity when None.
     """
 
     def __init__(
@@ -54,18 +54,18 @@ class Transducer(Model):
         *,
         context: Handover = "state",
         forcing: float = 1.0,
-        look: Look | None = None,
+        attention: AttentionLayer | None = None,
         embedding: Embedding | None = None,
         deep: Perceptron | None = None,
-        told_embedding: Embedding | None = None,
-        told_deep: Perceptron | None = None,
+        target_embedding: Embedding | None = None,
+        target_deep: Perceptron | None = None,
         after: Perceptron | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
-        self.context, self.forcing, self.look = context, forcing, look
+        self.context, self.forcing, self.attention = context, forcing, attention
         self.embedding, self.deep = embedding, deep
-        self.told_embedding, self.told_deep, self.after = told_embedding, told_deep, after
+        self.target_embedding, self.target_deep, self.after = target_embedding, target_deep, after
         width = decoder.hidden_size if after is None else after.size
         self.readout = linear(width, output_size, generator)
 
@@ -84,21 +84,25 @@ class Transducer(Model):
         are told, all at once."""
         reading = len(layers_of(self.encoder))
         how: dict[str, Any] = {"recorders": recorders, "credit": credit, "generator": generator}
-        progress = self._read(batch, limits=limits[:reading], **how)
+        progress = self._encode(batch, limits=limits[:reading], **how)
         if draws is not None and self.forcing < 1:
-            return self._at_times_on_its_own(batch.targets, progress, draws, attended)
-        told = torch.cat([self._nothing(batch), self._one_hot(batch.targets[:-1])])
-        outputs, _ = self._write(told, progress, limits=limits[reading:], **how)
-        return self._answer(outputs, progress, draws, attended)
+            return self._free_at_times(batch.targets, progress, draws, attended)
+        previous = torch.cat([self._nothing(batch), self._one_hot(batch.targets[:-1])])
+        outputs, _ = self._decode(previous, progress, limits=limits[reading:], **how)
+        return self._logits(outputs, progress, draws, attended)
 
     def shown(self, inputs: Tensor) -> Tensor:
         return through(self.deep, through(self.embedding, inputs))
 
     def begin(self, batch: Batch) -> tuple[Tensor, Progress]:
-        return self._next(self._nothing(batch), self._read(batch))
+        return self._next(self._nothing(batch), self._encode(batch))
 
     def proceed(self, symbols: Tensor, progress: Progress) -> tuple[Tensor, Progress]:
         return self._next(self._one_hot(symbols[None]), progress)
+
+    @property
+    def looks(self) -> bool:
+        return self.attention is not None
 
     @property
     def path(self) -> list[Layer]:
@@ -107,19 +111,25 @@ class Transducer(Model):
     def policy_loss(
         self, attended: Attended, predictions: Tensor, targets: Tensor
     ) -> Tensor | None:
-        """See `Look.policy_loss`."""
-        return self.look.policy_loss(attended, predictions, targets) if self.look else None
+        """See `AttentionLayer.policy_loss`."""
+        return (
+            self.attention.policy_loss(attended, predictions, targets) if self.attention else None
+        )
 
-    def _read(self, batch: Batch, **how: Any) -> Progress:
+    def settle(self, attended: Attended) -> None:
+        if self.attention is not None:
+            self.attention.settle(attended)
+
+    def _encode(self, batch: Batch, **how: Any) -> Progress:
         x = self.shown(batch.inputs)
         steps = torch.arange(len(x), device=x.device)[:, None]
         if batch.ends is None:
-            lengths, there = None, torch.ones(len(x), len(batch), dtype=torch.bool, device=x.device)
+            lengths, mask = None, torch.ones(len(x), len(batch), dtype=torch.bool, device=x.device)
         else:
-            lengths, there = batch.ends + 1, steps <= batch.ends
+            lengths, mask = batch.ends + 1, steps <= batch.ends
         memory, states = run(self.encoder, x, lengths=lengths, **how)
         summary = last_outputs(self.encoder, memory, batch.ends)
-        return Progress(self._handed_over(states), Context(memory, there, summary))
+        return Progress(self._handed_over(states), Context(memory, mask, summary))
 
     def _handed_over(self, states: States) -> States:
         directions = len(states) // len(layers_of(self.decoder))
@@ -128,15 +138,15 @@ class Transducer(Model):
             return forward
         return [{name: torch.zeros_like(v) for name, v in state.items()} for state in forward]
 
-    def _write(self, told: Tensor, progress: Progress, **how: Any) -> tuple[Tensor, States]:
-        """told (S,B,C), one-hot, zero where nothing was written -> outputs (S,B,H), last states."""
+    def _decode(self, previous: Tensor, progress: Progress, **how: Any) -> tuple[Tensor, States]:
+        """Previous symbols (S,B,C), one-hot or zero for none -> outputs (S,B,H), last states."""
         assert progress.context is not None
-        x = through(self.told_embedding, told)
+        x = through(self.target_embedding, previous)
         if self.context in ("input", "both"):
             x = torch.cat([x, progress.context.summary.expand(len(x), -1, -1)], dim=-1)
-        return run(self.decoder, through(self.told_deep, x), progress.states, **how)
+        return run(self.decoder, through(self.target_deep, x), progress.states, **how)
 
-    def _answer(
+    def _logits(
         self,
         outputs: Tensor,
         progress: Progress,
@@ -144,30 +154,30 @@ class Transducer(Model):
         attended: Attended | None = None,
     ) -> Tensor:
         assert progress.context is not None
-        if self.look is not None:
+        if self.attention is not None:
             context = progress.context
-            outputs = self.look(outputs, context.memory, context.there, draws, attended)
+            outputs = self.attention(outputs, context.memory, context.mask, draws, attended)
         return self.readout(through(self.after, outputs))
 
-    def _next(self, told: Tensor, progress: Progress) -> tuple[Tensor, Progress]:
-        outputs, states = self._write(told, progress)
-        return self._answer(outputs, progress)[0], Progress(states, progress.context)
+    def _next(self, previous: Tensor, progress: Progress) -> tuple[Tensor, Progress]:
+        outputs, states = self._decode(previous, progress)
+        return self._logits(outputs, progress)[0], Progress(states, progress.context)
 
-    def _at_times_on_its_own(
+    def _free_at_times(
         self, targets: Tensor, progress: Progress, draws: Generator, attended: Attended | None
     ) -> Tensor:
         """Step by step, for what is told depends on what was written; predictions (S,B,C)."""
-        states, told = progress.states, torch.full_like(targets[0], NO_TARGET)
+        states, previous = progress.states, torch.full_like(targets[0], NO_TARGET)
         looked: list[Attended] = []
         predictions: list[Tensor] = []
         for right in targets:
             at = Progress(states, progress.context)
-            outputs, states = self._write(self._one_hot(told[None]), at)
+            outputs, states = self._decode(self._one_hot(previous[None]), at)
             looked.append(Attended())
-            predictions.append(self._answer(outputs, at, draws, looked[-1]))
+            predictions.append(self._logits(outputs, at, draws, looked[-1]))
             forced = torch.rand(right.shape, generator=draws) < self.forcing
-            told = torch.where(forced, right, predictions[-1][0].argmax(-1))
-        if attended is not None and self.look is not None:
+            previous = torch.where(forced, right, predictions[-1][0].argmax(-1))
+        if attended is not None and self.attention is not None:
             attended.join(looked)
         return torch.cat(predictions)
 

@@ -150,10 +150,10 @@ def scores(net: Network, h: Tensor, outputs: Vectors) -> Tensor:
         if net.score == "dot":
             found.append(h @ m)
         elif net.score == "general":
-            found.append(h @ net.affine("look.keys", m))
+            found.append(h @ net.affine("attention.keys", m))
         else:
-            energy = tanh(net.affine("look.queries", h) + net.affine("look.keys", m))
-            found.append(net.affine("look.energy", energy)[0])
+            energy = tanh(net.affine("attention.queries", h) + net.affine("attention.keys", m))
+            found.append(net.affine("attention.energy", energy)[0])
     return torch.stack(found)
 
 
@@ -178,10 +178,10 @@ def write(
     x = torch.zeros_like(net.p["readout.bias"])
     if told is not None:
         x[told] = 1
-    x = net.embed("told_embedding", x)
+    x = net.embed("target_embedding", x)
     if net.context in ("input", "both"):
         x = torch.cat([x, found.summary])
-    x = net.deep("told_deep", x)
+    x = net.deep("target_deep", x)
     new = []
     for depth in range(net.layers):
         name = f"decoder.layers.{depth}" if net.layers > 1 else "decoder"
@@ -196,7 +196,7 @@ def write(
     else:
         choice = int(weights.argmax()) if choice is None else choice
         look = found.outputs[choice]
-    y = tanh(net.affine("look.combine", torch.cat([look, x])))
+    y = tanh(net.affine("attention.combine", torch.cat([look, x])))
     return Written(net.affine("readout", net.deep("after", y)), new, weights, choice)
 
 
