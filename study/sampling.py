@@ -15,10 +15,8 @@ from study.seeding import generator
 from study.task_drawing import grey_blocks
 from study.tasks.base import NO_TARGET, Batch, Task, one_hot
 from study.tasks.generating import GeneratingTask
-from study.tracking import Store
+from study.tracking import SINGLE_RUNS, Store
 from study.weights import WEIGHTS, load
-
-EXPERIMENT = "train"  # whose runs keep their parameters
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def trained(store: Store, run_id: str | None) -> tuple[TrialConfig, Model]:
 
     Raises UserError when there is no such run, or none that kept its parameters.
     """
-    run_id = run_id or store.newest(EXPERIMENT)
+    run_id = run_id or store.newest(SINGLE_RUNS)
     with store.artifact(run_id, "config.toml") as file:
         config = TrialConfig.from_file(file)
     try:

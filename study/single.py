@@ -8,13 +8,12 @@ import torch
 from rich.console import Console
 
 from study.config import TrialConfig
-from study.tracking import FOLDER, Store, check_folder
+from study.tracking import FOLDER, SINGLE_RUNS, Store, check_folder
 from study.training import Audit, Evaluation, Flow, Trained, Writing, train
 from study.trial_record import TrialRecord
 from study.views import CUSTOM_MODELS
 from study.weights import WEIGHTS, save
 
-EXPERIMENT = "train"
 NOTE = "Single runs of `longlag train`, each with its `config.toml` to run it again."
 
 
@@ -27,7 +26,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     now = _now()
     title = f"{config.model.cell} · {config.task.name}"
     record = TrialRecord(
-        key=f"{EXPERIMENT}/{now}/{config.seed}",
+        key=f"{SINGLE_RUNS}/{now}/{config.seed}",
         name=title,
         role="single",
         config=config.complete(),
@@ -60,14 +59,14 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
                 record.add("result", {**done, "ms": _now()})
     except Exception:
         record.add("error", {"traceback": traceback.format_exc(), "ms": _now()})
-    experiment = store.experiment(EXPERIMENT, {"mlflow.note.content": NOTE} | CUSTOM_MODELS)
+    experiment = store.experiment(SINGLE_RUNS, {"mlflow.note.content": NOTE} | CUSTOM_MODELS)
     run = record.to_run()
     if weights and record.result is not None:
         run.files[WEIGHTS] = weights
     run_id = store.write(experiment, run)
     if record.error:
         console.print(record.error)
-        console.print(f"failed; recorded as run {run_id} in experiment {EXPERIMENT!r}")
+        console.print(f"failed; recorded as run {run_id} in experiment {SINGLE_RUNS!r}")
         return 1
     assert record.result is not None
     flow = record.flows.get("final") or {}
@@ -76,7 +75,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     told.append(f"gradient half-life {life:.3g} steps" if life else "gradient does not decay")
     told += [f"test {name} {value:.4g}" for name, value in record.result["test"].items()]
     console.print(
-        f"{', '.join(told)}\nrun {run_id} in experiment {EXPERIMENT!r}; browse: longlag ui"
+        f"{', '.join(told)}\nrun {run_id} in experiment {SINGLE_RUNS!r}; browse: longlag ui"
     )
     return 0
 

@@ -33,6 +33,7 @@ import study
 from study.errors import UserError, unknown
 
 FOLDER = "mlruns"
+SINGLE_RUNS = "train"  # the experiment of `longlag train`
 _BATCH = 1000  # metric points a call, the store's own limit
 _PAGE = 1000
 

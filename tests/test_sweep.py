@@ -292,7 +292,8 @@ def told_in_journal(folder: Path) -> int:
 
 def test_a_driver_interrupted_then_killed_goes_on_each_time(tmp_path: Path) -> None:
     text = SPACE.replace("confirmations = 2", "confirmations = 1")
-    s = space(tmp_path, text, trials=4, steps=150)
+    # Long enough that a busy machine finds the driver still at it.
+    s = space(tmp_path, text, trials=4, steps=250)
 
     driver = start_driver(tmp_path)
     wait_until(lambda: told_in_journal(tmp_path) >= 1, driver)
@@ -306,7 +307,8 @@ def test_a_driver_interrupted_then_killed_goes_on_each_time(tmp_path: Path) -> N
     assert {r.status for r in runs(tmp_path, "arm")} == {"KILLED"}
     before = {r.tags["trial_key"] for r in runs(tmp_path, "trial")}
     assert before
-    assert all(r.status == "FINISHED" for r in runs(tmp_path, "trial"))
+    # The one that was being written is completed from the spool.
+    assert {r.status for r in runs(tmp_path, "trial")} <= {"FINISHED", "RUNNING"}
 
     driver = start_driver(tmp_path)
     told = told_in_journal(tmp_path)

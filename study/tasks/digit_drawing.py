@@ -33,7 +33,7 @@ class DigitDrawing(GeneratingTask, DatasetTask):
     same for each digit, which draws all pictures of it alike. Solved: a loss below that of the table
     that knows the pixels to the left and above as well, all three with a context's frequencies drawn
     toward those of the next smaller one by ten pictures' worth. With 4 levels they are 0.780, 0.628
-    and 0.557; an LSTM of 64 units that starts from the digit reached 0.492.
+    and 0.557.
     """
 
     title: ClassVar[str] = "Handwritten digits, drawn pixel by pixel"

@@ -24,9 +24,10 @@ class GeneratingTask(Task):
     where sequences differ in length each closes with ``end``, and NO_TARGET follows. A lag is counted
     over the T steps read and then those written: from the last input to the first answer it is 1.
 
-    ``exact`` is the share of sequences with every symbol right when each is told the right ones
-    before it. A network that writes what it finds most probable then writes these and no others: as
-    long as all is right, what it is told is what it wrote.
+    ``accuracy`` is the share of symbols that are right when each is told the right ones before it, as
+    of a language model; ``exact`` that of sequences in which all are. A network that writes what it
+    finds most probable then writes these and no others: as long as all is right, what it is told is
+    what it wrote.
     """
 
     reads: ClassVar[Reads] = "generated"
