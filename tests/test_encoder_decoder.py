@@ -473,3 +473,29 @@ def test_every_generating_task_has_an_encoder_and_a_decoder() -> None:
         model, batch = build_model(c), next(c.task.training(0, 3))
         assert isinstance(model, EncoderDecoder)
         assert model(batch).shape == (*batch.targets.shape, c.task.output_size)
+
+
+UNEQUAL = {
+    "transduction": {"task.variable": True, "task.length": 12},
+    "number-words": {},
+    "number-words by character": {"task.unit": "character", "task.digits": 2},
+    "date-formats": {},
+    "digit-drawing": {},
+}
+
+
+@pytest.mark.parametrize("attention", ["none", "soft"])
+@pytest.mark.parametrize("name", list(UNEQUAL))
+def test_a_batch_of_unequal_lengths_gives_what_one_by_one_gives(name: str, attention: str) -> None:
+    given = {"task.name": name.partition(" ")[0], **UNEQUAL[name], "attention": attention}
+    c = TrialConfig.from_flat({**given, "model.hidden": 5})
+    model, batch = double(c)
+    together = c.task.loss(model(batch), batch.targets).item()
+    alone = []
+    for i in range(len(batch)):
+        one = batch.take(slice(i, i + 1))
+        steps = len(one.inputs) if one.ends is None else int(one.ends[0]) + 1
+        written = int((one.targets != NO_TARGET).sum())
+        one = Batch(one.inputs[:steps], one.targets[:written])
+        alone.append(c.task.loss(model(one), one.targets).item())
+    assert together == pytest.approx(sum(alone) / len(alone), rel=1e-12)

@@ -4,13 +4,16 @@ import math
 import re
 import string
 from collections import Counter
-from itertools import product
+from collections.abc import Iterable
+from itertools import combinations, islice, product
+from typing import Any
 
 import pytest
 import torch
 from answers import aligned_lags, answered, drawn, named, read, step_level
+from torch import Tensor
 
-from study.tasks.base import NO_TARGET
+from study.tasks.base import NO_TARGET, Batch
 from study.tasks.transduction import Transduction
 
 
@@ -97,3 +100,33 @@ def test_transduction_of_one_length_has_no_plateau() -> None:
     assert not single.plateaus
     assert single.chance_loss == pytest.approx(math.log(4) / 2)
     assert single.chance_metric == 1 / 4
+
+
+@pytest.mark.parametrize("kind", ["copy", "reversal", "bigram-flipping"])
+@pytest.mark.parametrize("variable", [False, True])
+def test_strings_of_few_kinds_are_kept_for_one_part(kind: Any, variable: bool) -> None:
+    task = Transduction(kind=kind, length=4, symbols=4, variable=variable)
+
+    def strings(batches: Iterable[Batch]) -> set[str]:
+        return {
+            "".join(str(s) for s in column[column >= 0].tolist())
+            for batch in batches
+            for column in symbols_of(batch).T
+        }
+
+    parts = [
+        strings(islice(task.training(0, 500), 12)),
+        strings([task.validation()]),
+        strings([task.test()]),
+    ]
+    for one, other in combinations(parts, 2):
+        assert not {s for s in one & other if 4 ** len(s) >= 100}
+    long = set().union(*parts)
+    assert sum(len(s) == 4 for s in long) == 256, "a string that no part has"
+    shares = [sum(len(s) == 4 for s in part) / 256 for part in parts]
+    assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.06)
+
+
+def symbols_of(batch: Batch) -> Tensor:
+    """(T,B), -1 after a string's end."""
+    return batch.inputs.argmax(-1).where(batch.inputs.sum(-1) > 0, -1)
