@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 import torch
 
-from study.task_drawing import WIDTH, _grey, _written, bars, example, shorter
+from study.task_drawing import WIDTH, _written, bars, example, grey_blocks, shorter
 from study.tasks import TASKS
 from study.tasks.number_names import words
 from study.tasks.number_words import NumberWords
@@ -104,8 +104,8 @@ def test_a_long_answer_goes_on_below_and_loses_nothing() -> None:
 
 def test_a_picture_is_grey_blocks_twice_as_many_as_pixels() -> None:
     picture = torch.tensor([[0, 1], [2, 3]])
-    assert _grey(picture, 4) == ["  ░░", "▓▓██"]
-    assert _grey(torch.tensor([[0, 1]]), 2) == ["  ██"]
+    assert grey_blocks(picture, 4) == ["  ░░", "▓▓██"]
+    assert grey_blocks(torch.tensor([[0, 1]]), 2) == ["  ██"]
     task = TASKS.build("digit-drawing")
     batch = next(task.training(0, 1))
     input_line, *drawn = example(task).splitlines()
