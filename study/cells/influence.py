@@ -1,0 +1,22 @@
+"""A linear system with one trained number, on which truncated gradients can be seen to go wrong."""
+
+from study.cells import CELLS
+from study.equations import Cell
+from study.forms import HandedDown, Shared, Signs
+
+CELLS.define(
+    Cell(
+        name="influence",
+        state="s",
+        equations="s' = U s + p_theta*(W x)",
+        forms={"U": HandedDown(), "W": Signs(10), "p_theta": Shared()},
+        starts={"p_theta": 0.5},
+        summary="One trained number, which soon pushes the first unit one way and later the other",
+        source="Tallec & Ollivier (2017), Unbiasing truncated backpropagation through time, influence balancing",
+        note=(
+            "Made for the task influence-balancing with 23 units, as in the source: the first unit then "
+            "hears 10 that are pushed up at once and 13 that are pushed down after at least 10 steps. The "
+            "source has no input: it is the task's 1 at every step."
+        ),
+    )
+)
