@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 import torch
 
-from study.task_drawing import WIDTH, _grey, _written, bars, example, shorter
+from study.task_drawing import WIDTH, _written, bars, example, grey_blocks, shorter
 from study.tasks import TASKS
 from study.tasks.number_names import words
 from study.tasks.number_words import NumberWords
@@ -57,6 +57,15 @@ def test_bars_go_from_the_least_to_the_greatest() -> None:
     assert bars(torch.ones(3)) == "▁▁▁"
 
 
+def test_what_never_changes_is_said_and_so_is_that_the_state_is_asked() -> None:
+    lines = lines_of("influence-balancing")
+    assert lines["input"].split(maxsplit=1)[1] == "1 at every step"
+    assert lines["asked of the state"].endswith("state  1 at every step")
+    lines = lines_of("waveform", length=20)
+    assert lines["input"].split(maxsplit=1)[1] == "1 at every step"
+    assert len(lines["asked"].split()[1]) == 20
+
+
 def test_a_long_task_is_drawn_short_and_says_so() -> None:
     task = TASKS.build({"name": "adding", "length": 5000})
     assert shorter(task).steps <= WIDTH
@@ -104,8 +113,8 @@ def test_a_long_answer_goes_on_below_and_loses_nothing() -> None:
 
 def test_a_picture_is_grey_blocks_twice_as_many_as_pixels() -> None:
     picture = torch.tensor([[0, 1], [2, 3]])
-    assert _grey(picture, 4) == ["  ░░", "▓▓██"]
-    assert _grey(torch.tensor([[0, 1]]), 2) == ["  ██"]
+    assert grey_blocks(picture, 4) == ["  ░░", "▓▓██"]
+    assert grey_blocks(torch.tensor([[0, 1]]), 2) == ["  ██"]
     task = TASKS.build("digit-drawing")
     batch = next(task.training(0, 1))
     input_line, *drawn = example(task).splitlines()

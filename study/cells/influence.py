@@ -14,9 +14,9 @@ CELLS.define(
         summary="One trained number, which soon pushes the first unit one way and later the other",
         source="Tallec & Ollivier (2017), Unbiasing truncated backpropagation through time, influence balancing",
         note=(
-            "Made for the task influence-balancing with 23 units, as in the source: the first unit then "
-            "hears 10 that are pushed up at once and 13 that are pushed down after at least 10 steps. The "
-            "source has no input: it is the task's 1 at every step."
+            "Made for the task influence-balancing with 23 units, as in the source: 10 that a positive "
+            "theta pushes up, and 13 that it pushes down, of which the first unit hears 10 steps later or "
+            "more. The source has no input: here it is the task's 1 at every step."
         ),
     )
 )

@@ -27,7 +27,7 @@ class InfluenceBalancing(DatasetTask):
     the rate; the full gradient, real-time recurrent learning and, on average, ARTBP lead to the best
     θ. See it with SGD and no clipping: ``model.cell=influence model.hidden=23 credit=truncated
     credit.window=10 train.optimizer=sgd train.lr=0.001 clip=none``. The source's rate is 1e-4; from
-    0.046 on even the full gradient oscillates. Norm clipping or Adam take away the size of a step,
+    0.046 on even the full gradient diverges. Norm clipping or Adam take away the size of a step,
     not its direction.
 
     From the zero state s_0 = θ b_t with b_t = Σ_{k<t} (A^k sign)_0, which rises to 16.5 at step 19,
