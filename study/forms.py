@@ -252,9 +252,7 @@ class HandedDown(Fixed):
 
     @property
     def latex(self) -> str:
-        return (
-            r"NAME = \frac{1}{2}\left(I + N\right),\; N \text{ with 1 above the diagonal, else 0}"
-        )
+        return r"NAME = \frac{1}{2}\left(I + N\right),\; N \text{ with 1 just above the diagonal, else 0}"
 
     def value(self, shape: Sequence[int]) -> Tensor:
         ones = torch.ones(*shape, dtype=torch.float64)

@@ -83,8 +83,8 @@ def _asked(task: Task, batch: Batch) -> list[tuple[str, str]]:
         return [
             ("asked", "".join(" " if c == NO_TARGET else _named(task.answers, c) for c in asked))
         ]
-    asked = "asked of the state" if task.reads_state else "asked"
-    return [(asked, _drawn(channel)) for channel in targets.T]
+    label = "asked of the state" if task.reads_state else "asked"
+    return [(label, _drawn(channel)) for channel in targets.T]
 
 
 def _written(task: GeneratingTask, batch: Batch) -> list[tuple[str, str]]:

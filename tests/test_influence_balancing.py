@@ -140,7 +140,7 @@ def test_any_cell_is_read_so(cell: str) -> None:
 
 def test_what_would_be_trained_after_it_is_refused() -> None:
     with pytest.raises(
-        UserError, match="reads the state itself.* set model.deep_output to 0"
+        UserError, match=r"reads the state itself.* set model.deep_output to 0"
     ) as no:
         config(model__deep_output=1)
     assert "\n" not in str(no.value)

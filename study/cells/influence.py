@@ -12,7 +12,7 @@ CELLS.define(
         forms={"U": HandedDown(), "W": Signs(10), "p_theta": Shared()},
         starts={"p_theta": 0.5},
         summary="One trained number, which soon pushes the first unit one way and later the other",
-        source="Tallec & Ollivier (2017), Unbiasing truncated backpropagation through time, influence balancing",
+        source="Tallec & Ollivier (2017), Unbiasing truncated backpropagation through time",
         note=(
             "Made for the task influence-balancing with 23 units, as in the source: 10 that a positive "
             "theta pushes up, and 13 that it pushes down, of which the first unit hears 10 steps later or "
