@@ -32,6 +32,7 @@ def build_model(config: TrialConfig) -> Model:
         embedding=_embedding(config, task.input_size, draws),
         deep=_perceptron(config, embedded, network.deep_input, draws),
         after=_perceptron(config, width_of(layer), network.deep_output, draws),
+        reads_state=task.reads_state,
     )
 
 

@@ -166,7 +166,9 @@ class RealTime(Credit):
 
     def check(self, cell: Cell, inputs: int, hidden: int, batch: int) -> None:
         parameters = sum(
-            torch.Size(p.shape(inputs, hidden)).numel() for p in cell.parameters.values()
+            torch.Size(p.shape(inputs, hidden)).numel()
+            for p in cell.parameters.values()
+            if not p.is_fixed
         )
         states = len(cell.states)
         needed = batch * states * hidden * parameters

@@ -160,7 +160,7 @@ def suiting(cell: Cell) -> str:
     """The initializers that are not refused for the cell, by what they start."""
     has_biases = any(p.columns is None and p.name[0] == "b" for p in cell.parameters.values())
     groups = (
-        ("U", RECURRENT, cell.recurrent_matrices),
+        ("U", RECURRENT, cell.trained_matrices),
         ("b", BIASES, has_biases),
         ("p", VECTORS, cell.weights),
     )
@@ -210,7 +210,10 @@ def _task_facts(task: Task) -> list[tuple[str, str]]:
         ("chance", f"{task.chance_loss:.5g}"),
     ]
     if task.floor_loss:
-        facts.append(("floor", f"{task.floor_loss:.5g}, where all that can be foreseen is"))
+        where = "of the source's own network at its best"
+        if not task.reads_state:
+            where = "where all that can be foreseen is"
+        facts.append(("floor", f"{task.floor_loss:.5g}, {where}"))
     facts += [("plateau", f"{level:.5g}, {name}") for name, level in task.plateaus.items()]
     if task.metric:
         facts.append(("metric", f"{task.metric}, by chance {task.chance_metric:.3g}"))

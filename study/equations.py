@@ -147,6 +147,11 @@ class Cell:
         """The (H, H) matrices, in the order of the equations."""
         return tuple(p.name for p in self.parameters.values() if p.columns == "H")
 
+    @property
+    def trained_matrices(self) -> tuple[str, ...]:
+        """Those of them that are not fixed."""
+        return tuple(n for n in self.recurrent_matrices if not self.parameters[n].is_fixed)
+
     def replace(
         self,
         edits: Mapping[str, str] | None = None,

@@ -43,6 +43,11 @@ class Parameter:
     columns: str | None
     form: Form | None = None
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether none of it is drawn or trained."""
+        return self.form is not None and self.form.is_fixed
+
     def count(self, inputs: Any, hidden: Any) -> Any:
         """Number of trained values; with symbols for I and H, the formula."""
         if self.form is not None:

@@ -1,9 +1,10 @@
-"""Parameters that are not free: one number for all units, a fixed vector, a constrained matrix.
+"""Parameters that are not free: one number for all units, a constrained matrix, fixed values.
 
 Each is a parametrization in torch's sense: the layer's attribute has the full value, which is what
-the engines see, and the optimizer moves the free numbers behind it.
+the engines see, and the optimizer moves the free numbers behind it, if there are any.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,11 @@ class Form:
     @property
     def is_closed(self) -> bool:
         """Whether the product of two such matrices is one again."""
+        return False
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it has no free numbers at all: nothing to draw, nothing to train."""
         return False
 
     def count(self, hidden: Any) -> Any:
@@ -197,7 +203,26 @@ class SlowerOnly(Form):
 
 
 @dataclass(frozen=True)
-class Periods(Form):
+class Fixed(Form):
+    """A value that the form says, in a buffer: saved and converted with the module, never trained."""
+
+    @property
+    def is_fixed(self) -> bool:
+        return True
+
+    def count(self, hidden: Any) -> Any:
+        return 0
+
+    def value(self, shape: Sequence[int]) -> Tensor:
+        """float64, of that shape."""
+        raise NotImplementedError
+
+    def attach(self, module: nn.Module, name: str, value: Tensor) -> None:
+        module.register_buffer(name, self.value(value.shape).to(value))
+
+
+@dataclass(frozen=True)
+class Periods(Fixed):
     """A fixed vector: 1 for the units of the first module, 2, 4, 8, … for those of the next ones."""
 
     modules: int
@@ -210,8 +235,45 @@ class Periods(Form):
     def latex(self) -> str:
         return rf"NAME = 1, 2, \ldots, {2 ** (self.modules - 1)} \text{{ by module}}"
 
-    def count(self, hidden: Any) -> Any:
-        return 0
+    def value(self, shape: Sequence[int]) -> Tensor:
+        return (2 ** modules(shape[0], self.modules)).double()
 
-    def attach(self, module: nn.Module, name: str, value: Tensor) -> None:
-        module.register_buffer(name, (2 ** modules(len(value), self.modules)).to(value))
+
+@dataclass(frozen=True)
+class HandedDown(Fixed):
+    """A fixed matrix, 1/2 on the diagonal and the one above it: unit i gets the mean of i and i + 1.
+
+    Tallec & Ollivier (2017), influence balancing.
+    """
+
+    @property
+    def text(self) -> str:
+        return "NAME is fixed, 1/2 on the diagonal and the one above it, else 0"
+
+    @property
+    def latex(self) -> str:
+        return r"NAME = \frac{1}{2}\left(I + N\right),\; N \text{ with 1 just above the diagonal, else 0}"
+
+    def value(self, shape: Sequence[int]) -> Tensor:
+        ones = torch.ones(*shape, dtype=torch.float64)
+        return 0.5 * (ones.triu() - ones.triu(2))
+
+
+@dataclass(frozen=True)
+class Signs(Fixed):
+    """A fixed matrix or vector: 1 for the first units, -1 for the others, whatever they hear."""
+
+    positive: int
+
+    @property
+    def text(self) -> str:
+        return f"NAME is fixed, 1 for the first {self.positive} units and -1 for the others"
+
+    @property
+    def latex(self) -> str:
+        return rf"NAME = 1 \text{{ for the first {self.positive} units, -1 for the others}}"
+
+    def value(self, shape: Sequence[int]) -> Tensor:
+        full = -torch.ones(*shape, dtype=torch.float64)
+        full[: self.positive] = 1
+        return full

@@ -75,13 +75,13 @@ class Layer(nn.Module):
                 parameter.shape(input_size, hidden_size), hidden_size, generator
             )
             for name, parameter in self.cell.parameters.items()
-            if parameter.columns is not None
+            if parameter.columns is not None and not parameter.is_fixed
         }
         drawn |= of_b.draw(self.cell, hidden_size, generator)
         drawn |= of_p.draw(self.cell, hidden_size, generator)
         for name, parameter in self.cell.parameters.items():
             # What is not drawn is fixed: its form says what it is.
-            value = drawn.get(name, torch.zeros(hidden_size))
+            value = drawn.get(name, torch.zeros(parameter.shape(input_size, hidden_size)))
             value = value.to(dtype=dtype or torch.get_default_dtype(), device=device)
             if parameter.form is None:
                 self.register_parameter(name, nn.Parameter(value))

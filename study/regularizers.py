@@ -64,11 +64,12 @@ class PascanuRegularizer(Regularizer):
     bound: float = Field(default=1e-20, ge=0, description="below it a step is left out")
 
     def refusal(self, cell: Cell) -> str | None:
-        if cell.recurrent_matrices:
+        if cell.trained_matrices:
             return None
+        trained = "trained " if cell.recurrent_matrices else ""
         return (
             f"regularizer 'pascanu' does not suit the cell {cell.name!r}: "
-            "no matrix carries its state from step to step"
+            f"no {trained}matrix carries its state from step to step"
         )
 
     def add(self, layer: Layer, x: Tensor, recorder: StateGradients) -> float:

@@ -47,6 +47,11 @@ def _check_layers(config: "TrialConfig") -> None:
             f"task {config.task.name!r} shows numbers, and only symbols can be embedded; set "
             "model.embedding to 0"
         )
+    if network.deep_output and config.task.reads_state:
+        raise UserError(
+            f"task {config.task.name!r} reads the state itself, with nothing trained after it; set "
+            "model.deep_output to 0"
+        )
     if not config.credit.goes_down:
         for name, usual in (("layers", 1), ("embedding", 0), ("deep_input", 0)):
             if getattr(network, name) != usual:

@@ -62,7 +62,7 @@ def _inputs(task: Task, batch: Batch) -> list[tuple[str, str]]:
     if task.alphabet is not None:
         return [("input", "".join(task.alphabet[i] for i in shown.argmax(-1).tolist()))]
     names = (f"input {i}" for i in count(1)) if shown.shape[1] > 1 else iter(["input"])
-    lines = [(name, bars(channel)) for name, channel in zip(names, shown.T, strict=False)]
+    lines = [(name, _drawn(channel)) for name, channel in zip(names, shown.T, strict=False)]
     if len(lines) > _MOST_INPUTS + 1:
         more = len(lines) - _MOST_INPUTS
         lines[_MOST_INPUTS:] = [("input …", f"and {more} more")]
@@ -83,7 +83,8 @@ def _asked(task: Task, batch: Batch) -> list[tuple[str, str]]:
         return [
             ("asked", "".join(" " if c == NO_TARGET else _named(task.answers, c) for c in asked))
         ]
-    return [("asked", bars(channel)) for channel in targets.T]
+    label = "asked of the state" if task.reads_state else "asked"
+    return [(label, _drawn(channel)) for channel in targets.T]
 
 
 def _written(task: GeneratingTask, batch: Batch) -> list[tuple[str, str]]:
@@ -107,6 +108,13 @@ def grey_blocks(picture: Tensor, levels: int) -> list[str]:
 
 def _named(answers: Sequence[str] | None, number: int) -> str:
     return str(number) if answers is None else answers[number]
+
+
+def _drawn(channel: Tensor) -> str:
+    """Bars; of what never changes a height would say nothing."""
+    if bool((channel == channel[0]).all()):
+        return f"{float(channel[0]):.3g} at every step"
+    return bars(channel)
 
 
 def bars(values: Tensor) -> str:

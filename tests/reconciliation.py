@@ -199,6 +199,12 @@ READINGS: dict[str, Reading] = {
     "atr": Reading(letters=_PLAIN),
     "br": Reading(letters=_PLAIN),
     "nbr": Reading(letters=_PLAIN),
+    "influence": Reading(
+        names={"p_theta": "theta", "U": None, "W": None},
+        values={"p_theta": lambda p: p[0]},
+        sizes=(2, 23),
+        steps=60,
+    ),
     "tgru": Typed(names=_TYPED),
     "tlstm": Typed(names=_TYPED),
 }

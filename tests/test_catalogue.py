@@ -131,6 +131,7 @@ FROM_THE_SOURCES = {
     "ugrnn": 2 * GATE,
     "ligru": 2 * GATE,
     "cfn": 2 * GATE + H * IN,
+    "influence": 1,
     "trnn": 2 * H * IN + H,
     "tgru": 6 * H * IN + 3 * H,
     "tlstm": 6 * H * IN + 3 * H,

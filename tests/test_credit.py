@@ -14,6 +14,7 @@ from study.credit import CREDIT, MOST_INFLUENCES
 from study.engines import reference, select
 from study.errors import UserError
 from study.nonlinearities import NONLINEARITIES
+from study.tasks import TASKS
 
 TANH = NONLINEARITIES["tanh"]
 STEPS, BATCH, INPUTS, HIDDEN = 6, 3, 2, 3
@@ -274,54 +275,42 @@ def test_forward_in_time_refuses_what_is_too_large() -> None:
 
 # --- a task on which a short window is worse than none --------------------------------------------
 
-BALANCE = Cell(
-    name="balance", state="s", equations="s' = U s + W x", source="Tallec & Ollivier (2017)"
-)
-
-
-UNITS, LONG = 23, 400
-A = 0.5 * torch.eye(UNITS, dtype=torch.float64)
-A += 0.5 * torch.diag(torch.ones(UNITS - 1, dtype=torch.float64), 1)
-SIGN = torch.tensor([1.0] * 10 + [-1.0] * 13, dtype=torch.float64)
-
 
 def influence_balancing(rule: object, updates: int, rate: float) -> list[float]:
-    """θ over the updates: s ← A s + θ·sign from s = 1, and ½(s_0 - 1)², in the mean of 400 steps.
+    """θ over the updates, by gradient descent on the task's one sequence.
 
     The equilibrium s_0 = 2 θ (10 - 13) is 1 at θ = -1/6; over a few steps θ seems to push s_0 up.
     """
-    theta = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
-    x, start = (
-        torch.ones(LONG, 1, 1, dtype=torch.float64),
-        torch.ones(1, UNITS, dtype=torch.float64),
-    )
-    generator, path = torch.Generator().manual_seed(0), [0.5]
+    task = TASKS.build("influence-balancing")
+    layer = Layer("influence", 1, 23, dtype=torch.float64)
+    batch = next(task.training(0, 1)).to(torch.float64)
+    [theta] = layer.parameters()
+    generator, path = torch.Generator().manual_seed(0), [theta.item()]
     for _ in range(updates):
-        parameters = {"U": A, "W": (theta * SIGN)[:, None]}
-        what = (BALANCE, TANH, parameters, x, {"s": start})
-        outputs, _ = CREDIT.build(rule).run(*what, generator=generator)
-        loss = 0.5 * (outputs[..., 0] - 1).square().mean()
-        (gradient,) = torch.autograd.grad(loss, theta)
+        outputs, _ = layer(batch.inputs, credit=rule, generator=generator)
+        (gradient,) = torch.autograd.grad(task.loss(outputs[..., :1], batch.targets), [theta])
         with torch.no_grad():
             theta -= rate * gradient
-        path.append(float(theta.detach()))
+        path.append(theta.item())
     return path
 
 
 def best_theta() -> float:
-    """s_0 = a_t + θ b_t at every step, so the best θ is Σ b (1 - a) / Σ b²; -1/6 without a start."""
-    free, pushed, above, below = torch.ones(UNITS).double(), torch.zeros(UNITS).double(), 0.0, 0.0
-    for _ in range(LONG):
-        free, pushed = A @ free, A @ pushed + SIGN
-        above += float(pushed[0] * (1 - free[0]))
-        below += float(pushed[0] ** 2)
-    return above / below
+    """s_0 = θ b_t at every step, so the best θ is Σ b / Σ b²; -1/6 but for the beginning."""
+    states, total, squares = [0.0] * 24, 0.0, 0.0  # the last stands for what unit 23 does not hear
+    for _ in range(400):
+        for i in range(23):
+            states[i] = (states[i] + states[i + 1]) / 2 + (1 if i < 10 else -1)
+        total += states[0]
+        squares += states[0] ** 2
+    return total / squares
 
 
 @pytest.mark.parametrize("rate", [1e-2, 1e-3, 1e-4])
 @pytest.mark.parametrize("window", [1, 10, 30])
 def test_influence_balancing_a_short_window_goes_the_wrong_way(window: int, rate: float) -> None:
     path = influence_balancing({"name": "truncated", "window": window}, 30, rate)
+    assert path[0] == 0.5
     assert all(b > a for a, b in itertools.pairwise(path))
 
 

@@ -13,7 +13,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from study import Cell, Layer
 from study.cells import CELLS
 from study.engines.prelude import operands
-from study.forms import Antisymmetric, Orthogonal, Periods, Shared, SlowerOnly
+from study.forms import (
+    Antisymmetric,
+    HandedDown,
+    Orthogonal,
+    Periods,
+    Shared,
+    Signs,
+    SlowerOnly,
+)
 from study.notation import EquationError
 
 FORMS = {
@@ -22,12 +30,14 @@ FORMS = {
     "orthogonal": ("U", Orthogonal()),
     "slower only": ("U", SlowerOnly(3)),
     "periods": ("k", Periods(3)),
+    "handed down": ("U", HandedDown()),
+    "signs": ("W", Signs(2)),
 }
 
 
 def cell_with(form: str) -> Cell:
     name, value = FORMS[form]
-    right = "phi(W x + U h)" if name == "U" else f"phi(W x + U h)*{name} + b"
+    right = "phi(W x + U h)" if name in "UW" else f"phi(W x + U h)*{name} + b"
     return Cell(name=form, state="h", equations=f"h' = {right}", source="test", forms={name: value})
 
 
@@ -108,6 +118,25 @@ def test_periods_double_from_module_to_module():
     assert layer_of(cell_with("periods"), 6).k.tolist() == [1, 1, 2, 2, 4, 4]
     assert layer_of(CELLS["clockwork"], 8).k.tolist() == [1, 2, 4, 8, 16, 32, 64, 128]
     assert layer_of(CELLS["clockwork"], 1).k.tolist() == [1]
+
+
+def test_a_fixed_matrix_is_what_it_says():
+    assert layer_of(cell_with("handed down"), 3).U.tolist() == [
+        [0.5, 0.5, 0],
+        [0, 0.5, 0.5],
+        [0, 0, 0.5],
+    ]
+    assert layer_of(cell_with("signs"), 4).W.tolist() == [[1, 1], [1, 1], [-1, -1], [-1, -1]]
+    assert layer_of(cell_with("signs"), 1).W.tolist() == [[1, 1]]
+
+
+def test_what_is_fixed_is_neither_drawn_nor_trained():
+    g = torch.Generator().manual_seed(0)
+    layer = Layer("influence", 2, 23, generator=g, recurrent="xavier", inputs="he")
+    assert torch.equal(g.get_state(), torch.Generator().manual_seed(0).get_state())
+    [theta] = layer.parameters()
+    assert theta.tolist() == [0.5]
+    assert dict(layer.named_buffers()).keys() == {"U", "W"}
 
 
 # --- in a module's life -------------------------------------------------------------------------

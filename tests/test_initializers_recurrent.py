@@ -243,3 +243,12 @@ def test_constraints_name_themselves(cell, name):
     with pytest.raises(UserError, match=r"constrains U .* which undoes it") as caught:
         Layer(cell, 2, 8, recurrent=name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["orthogonal", "identity", "spectral-radius", "sparse"])
+def test_a_fixed_matrix_is_not_said_to_be_drawn(name):
+    with pytest.raises(
+        UserError, match=r"U is fixed, 1/2 on .*: there is nothing to draw"
+    ) as caught:
+        Layer("influence", 2, 8, recurrent=name)
+    assert "\n" not in str(caught.value)

@@ -308,12 +308,13 @@ def test_every_cell_has_the_term_or_says_why_not() -> None:
         if refusal is None:
             assert TrialConfig.from_flat({"model.cell": name, "regularizer": "pascanu"})
         else:
-            assert not cell.recurrent_matrices
+            assert all(cell.parameters[n].is_fixed for n in cell.recurrent_matrices)
             assert refusal.startswith(f"regularizer 'pascanu' does not suit the cell {name!r}: ")
             with pytest.raises(UserError, match="does not suit"):
                 TrialConfig.from_flat({"model.cell": name, "regularizer": "pascanu"})
     without = Cell(name="odd", state="h", equations="h' = phi(W x + b + h)", source="of this test")
     assert "no matrix carries its state" in (rule.refusal(without) or "")
+    assert "no trained matrix carries its state" in (rule.refusal(CELLS["influence"]) or "")
 
 
 SMALL = {

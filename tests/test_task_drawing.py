@@ -57,6 +57,15 @@ def test_bars_go_from_the_least_to_the_greatest() -> None:
     assert bars(torch.ones(3)) == "▁▁▁"
 
 
+def test_what_never_changes_is_said_and_so_is_that_the_state_is_asked() -> None:
+    lines = lines_of("influence-balancing")
+    assert lines["input"].split(maxsplit=1)[1] == "1 at every step"
+    assert lines["asked of the state"].endswith("state  1 at every step")
+    lines = lines_of("waveform", length=20)
+    assert lines["input"].split(maxsplit=1)[1] == "1 at every step"
+    assert len(lines["asked"].split()[1]) == 20
+
+
 def test_a_long_task_is_drawn_short_and_says_so() -> None:
     task = TASKS.build({"name": "adding", "length": 5000})
     assert shorter(task).steps <= WIDTH

@@ -115,7 +115,7 @@ def rows(batch: Batch) -> list[bytes]:
 @over(VARIANTS)
 def test_shapes_and_types(task: Task) -> None:
     batch = next(task.training(seed=3, size=5))
-    size = 1 if task.name in ("waveform", "hello") else 5  # one sequence is all there is
+    size = min(5, len(task.validation())) if isinstance(task, DatasetTask) else 5  # or all there is
     steps = task.answer_steps
     assert batch.inputs.shape == (task.steps, size, task.input_size)
     assert batch.inputs.dtype == torch.float32
@@ -266,6 +266,17 @@ def test_levels_are_in_order_and_chance_does_not_solve(task: Task) -> None:
         assert task.chance_metric is None
 
 
+@over([(n, t) for n, t in VARIANTS if t.reads_state])
+def test_chance_of_a_task_that_reads_the_state_is_a_state_that_stays_at_zero(task: Task) -> None:
+    """Whatever the answers are: a constant among them is for no bias to learn."""
+    batch = task.validation()
+    zeros = torch.zeros(*batch.targets.shape[:2], task.output_size)
+    scores = task.scores(zeros, batch.targets)
+    assert scores["loss"] == pytest.approx(task.chance_loss)
+    assert 0 <= task.floor_loss < task.chance_loss
+    assert not task.solved(scores)
+
+
 def perfect(task: Task, batch: Batch) -> Tensor:
     """What a network would say that knows all that can be known."""
     if task.name in ("reber", "continual-reber"):
@@ -280,7 +291,8 @@ def test_perfect_predictions_solve(task: Task) -> None:
     batch = task.validation()
     scores = task.scores(perfect(task, batch), batch.targets)
     # Experiment 2b's floor is one of foresight, not of knowledge: its random symbols are known here.
-    floor = 0 if task.name == "long-lag" else task.floor_loss
+    # The floor of a task that reads the state is what its source's own network can do.
+    floor = 0 if task.name == "long-lag" or task.reads_state else task.floor_loss
     # Held-out Reber strings, of which no training string is one, are a little longer than all are.
     assert scores["loss"] == pytest.approx(floor, rel=0.1, abs=1e-6)
     assert task.solved(scores)
@@ -651,6 +663,8 @@ def test_digits_criterion_at_its_edge() -> None:
         ("date-formats", {"formats": "two"}),
         ("digit-drawing", {"levels": 1}),
         ("digit-drawing", {"levels": 18}),
+        ("influence-balancing", {"length": 1}),
+        ("influence-balancing", {"solved_within": 0}),
     ],
 )
 def test_parameters_out_of_bounds_are_refused(name: str, parameters: dict[str, object]) -> None:

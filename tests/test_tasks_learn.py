@@ -45,6 +45,7 @@ EASIEST: dict[str, dict[str, object]] = {
     "digit-drawing": {"decoder.context": "both", "model.hidden": 64, "train.lr": 0.01},
     "digits": {"task.by": "row"},
     "hello": {},
+    "influence-balancing": {"task.length": 20},
     "latching": {"task.length": 10},
     "long-lag": {"task.length": 8},
     "lorenz": {"task.length": 5, "task.horizon": 2},

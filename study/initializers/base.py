@@ -41,11 +41,15 @@ class WholeMatrix(MatrixInitializer):
     def refusal(self, cell: Cell) -> str | None:
         for name in cell.recurrent_matrices:
             form = cell.parameters[name].form
-            if form is not None and not _keeps(form, self):
-                return (
-                    f"{cell.name} constrains {form.text.replace('NAME', name)}, which undoes it; "
-                    "use uniform or xavier for its free numbers"
-                )
+            if form is None or _keeps(form, self):
+                continue
+            said = form.text.replace("NAME", name)
+            if form.is_fixed:
+                return f"{said}: there is nothing to draw; leave it at uniform"
+            return (
+                f"{cell.name} constrains {said}, which undoes it; "
+                "use uniform or xavier for its free numbers"
+            )
         return None
 
 

@@ -6,6 +6,7 @@ from torch import Generator, Tensor
 
 from study.credit import Credit
 from study.engines.recording import Limit
+from study.errors import UserError
 from study.feedforward import Embedding, Perceptron, linear, through
 from study.layer import Layer
 from study.models.attention import Attended
@@ -28,7 +29,8 @@ class Predictor(Model):
     ``embedding`` and ``deep`` turn the input (T,B,I) into what the layers read, ``after`` their outputs
     into what the readout reads; each is the identity when None. The readout starts as torch's linear
     layers do, uniform in 1/√H, of two directions 1/√2H, drawn from ``generator``. The backward
-    direction starts at each sequence's own end.
+    direction starts at each sequence's own end. With ``reads_state`` there is no readout: predictions
+    are the first numbers of the layers' outputs. Raises UserError where those are too few.
     """
 
     def __init__(
@@ -41,14 +43,20 @@ class Predictor(Model):
         embedding: Embedding | None = None,
         deep: Perceptron | None = None,
         after: Perceptron | None = None,
+        reads_state: bool = False,
     ) -> None:
         super().__init__()
         self.layer = layer
-        self.reads = reads
+        self.reads, self.output_size = reads, output_size
         self.embedding, self.deep, self.after = embedding, deep, after
         self.both_directions = directions_of(layer) == 2
         width = width_of(layer) if after is None else after.size
-        self.readout = linear(width, output_size, generator)
+        if reads_state and width < output_size:
+            raise UserError(
+                f"the state itself is read, {output_size} numbers of it, and there are {width}; "
+                "take more units"
+            )
+        self.readout = None if reads_state else linear(width, output_size, generator)
 
     def forward(
         self,
@@ -82,7 +90,8 @@ class Predictor(Model):
         return through(self.deep, through(self.embedding, inputs))
 
     def _logits(self, outputs: Tensor) -> Tensor:
-        return self.readout(through(self.after, outputs))
+        read = through(self.after, outputs)
+        return read[..., : self.output_size] if self.readout is None else self.readout(read)
 
     def begin(self, batch: Batch) -> tuple[Tensor, Progress]:
         lengths = None if batch.ends is None else batch.ends + 1
@@ -91,8 +100,8 @@ class Predictor(Model):
 
     def proceed(self, symbols: Tensor, progress: Progress) -> tuple[Tensor, Progress]:
         """For a task whose inputs are the symbols that it asks for, one step later."""
-        told = one_hot(symbols[None], self.readout.out_features)
-        shown = self.shown(told.to(self.readout.weight))
+        told = one_hot(symbols[None], self.output_size)
+        shown = self.shown(told.to(next(iter(progress.states[0].values()))))
         outputs, states = run(self.layer, shown, progress.states)
         return self._logits(outputs[0]), Progress(states)
 

@@ -58,7 +58,9 @@ class Task(Choice):
     every sequence (``reads = "last"``, S = 1), every step (``"every"``, S = T), or each of up to S
     further steps that write a sequence of their own (``"generated"``: see `GeneratingTask`).
     ``causal``: inputs show the answers to earlier steps, which a network that reads backward too
-    would only look up.
+    would only look up. ``reads_state``: predictions are the first C numbers of the layers' outputs,
+    with nothing trained in between. A constant answer would be for a bias to learn; so chance is then
+    the loss of a state that stays at zero, and the floor that of the source's own network at its best.
     """
 
     title: ClassVar[str]
@@ -68,6 +70,7 @@ class Task(Choice):
     metric: ClassVar[str | None] = None  # the name of what is reported beside the loss
     most_tested: ClassVar[int] = TEST_SEQUENCES  # fewer where an alphabet makes sequences large
     causal: ClassVar[bool] = False
+    reads_state: ClassVar[bool] = False
     needs_files: ClassVar[bool] = False  # at its defaults; nothing is fetched unless asked
 
     @property

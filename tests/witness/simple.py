@@ -233,3 +233,19 @@ def fastrnn(p: Parameters, x: Tensor, s: States, phi: Phi = tanh) -> States:
     """
     c = phi(affine(p, "h", x, s["h"]))
     return {"h": sigmoid(p["p_beta"]) * s["h"] + sigmoid(p["p_alpha"]) * c}
+
+
+@witness("influence")
+def influence(p: Parameters, x: Tensor, s: States) -> States:
+    """s ← A s + (θ, …, θ, -θ, …, -θ): A is 1/2 on the diagonal and the superdiagonal, 10 signs are
+    positive. Tallec & Ollivier (2017), influence balancing; n = 23, and no input: x = 1.
+
+    States: s (B,H). Output: s. Parameters: theta ().
+    """
+    last = s["s"].shape[1] - 1
+    push = p["theta"] * x.sum(1)
+    units = []
+    for i in range(last + 1):
+        above = s["s"][:, i + 1] if i < last else 0
+        units.append((s["s"][:, i] + above) / 2 + (push if i < 10 else -push))
+    return {"s": torch.stack(units, dim=1)}
