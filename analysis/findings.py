@@ -227,9 +227,9 @@ def _half_lives(task: Task, arms: pd.DataFrame) -> str:
     if known.empty:
         return ""
     parts = [
-        f"{row.architecture} {steps_text(row.half_life_init, task.length)}"
+        f"{row.architecture} {steps_text(row.half_life_init, task.span)}"
         + (
-            f" → {steps_text(row.half_life_final, task.length)}"
+            f" → {steps_text(row.half_life_final, task.span)}"
             if row.half_life_final == row.half_life_final
             else ""
         )

@@ -146,11 +146,17 @@ def legend_below(figure: Figure, handles: Sequence[Any], **options: Any) -> None
         columnspacing=1.4,
         **options,
     )
+    # The panels keep their height: a line of the legend has been reckoned with, more have not.
+    more = -(-len(handles) // min(len(handles), fitting)) - 1 if handles else 0
+    figure.set_figheight(figure.get_figheight() + 0.2 * more)
 
 
 def levels(axes: Axes, marks: Mapping[str, float]) -> None:
     """Labelled horizontal reference lines, the labels in the margin at the right."""
     ordered = sorted(marks.items(), key=lambda mark: -mark[1])
+    for value in marks.values():  # the first, for they set the axis's limits
+        axes.axhline(value, alpha=0)
+    nudge = 4 if len(ordered) < 2 or _apart(axes, ordered[0][1], ordered[1][1]) > 0.1 else 0
     for place, (label, value) in enumerate(ordered):
         # The highest label stands on its line and the next hangs from its own, lest they meet.
         anchor = "center" if len(ordered) == 1 or place > 1 else ("bottom", "top")[place]
@@ -160,7 +166,7 @@ def levels(axes: Axes, marks: Mapping[str, float]) -> None:
             textwrap.fill(plain(f"{label} {value:.3g}", 60), 20),
             xy=(1, value),
             xycoords=("axes fraction", "data"),
-            xytext=(4, {"bottom": -4, "top": 4}.get(anchor, 0)),
+            xytext=(4, {"bottom": -nudge, "top": nudge}.get(anchor, 0)),
             textcoords="offset points",
             ha="left",
             va=anchor,
@@ -168,6 +174,14 @@ def levels(axes: Axes, marks: Mapping[str, float]) -> None:
             linespacing=1.05,
             color=MUTED,
         )
+
+
+def _apart(axes: Axes, first: float, second: float) -> float:
+    """How far two values are from each other on the vertical axis, as a share of it."""
+    place = axes.yaxis.get_transform().transform
+    low, high = place(np.asarray(axes.get_ylim()))
+    one, other = place(np.asarray([first, second]))
+    return abs(one - other) / abs(high - low) if high != low else 0.0
 
 
 def logarithmic(axis: Axis) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from analysis.wording import counted
+
 if TYPE_CHECKING:
     from study.tracking import RunRecord
 
@@ -17,6 +19,7 @@ class Task:
     key: str
     title: str = ""
     length: float | None = None
+    written: float = 0.0  # steps that are written after those that are read
     loss: str = "loss"
     chance_loss: float | None = None
     plateaus: Mapping[str, float] = field(default_factory=dict)
@@ -38,8 +41,15 @@ class Task:
 
     @property
     def caption(self) -> str:
-        steps = f", {self.length:g} steps" if self.length is not None else ""
+        steps = f", {counted(round(self.length), 'step')}" if self.length is not None else ""
+        if steps and self.written:
+            steps += f" read and then up to {self.written:g} written"
         return f"{self.title}{steps}" if self.title else self.key
+
+    @property
+    def span(self) -> float | None:
+        """The steps over which a gradient was followed: those read and those written."""
+        return None if self.length is None else self.length + self.written
 
 
 def card_of(run: "RunRecord") -> dict[str, Any]:
@@ -60,6 +70,7 @@ def read_task(key: str, card: Mapping[str, Any], params: Mapping[str, str]) -> T
         key=key,
         title=str(card.get("title") or ""),
         length=known(card.get("length")),
+        written=known(card.get("written")) or 0.0,
         loss=str(card.get("loss") or "loss"),
         chance_loss=known(card.get("chance_loss")),
         plateaus={str(k): float(v) for k, v in (card.get("plateaus") or {}).items()},

@@ -125,7 +125,10 @@ def sweep(
 def train(
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="NAME=VALUE, such as train.lr=0.01; may be repeated."),
+        typer.Option(
+            "--set",
+            help="NAME=VALUE, such as train.lr=0.01; may be repeated. `longlag list settings` has all.",
+        ),
     ] = None,
     config: Annotated[
         Path | None,
@@ -146,7 +149,9 @@ def train(
 def sample(
     run: Annotated[
         str | None,
-        typer.Argument(help="The id of a run of `longlag train`; by default the last one."),
+        typer.Argument(
+            help="The id of a run of `longlag train`, or its beginning; by default the last one."
+        ),
     ] = None,
     prompt: Annotated[
         str, typer.Option("--prompt", "-p", help="What to go on from, or to answer.")
@@ -161,11 +166,14 @@ def sample(
         int | None, typer.Option("--length", "-n", help="Most symbols.", min=1)
     ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn.", min=0)] = 0,
-    beam: Annotated[int, typer.Option(help="Width of a beam search.", min=1)] = 1,
+    beam: Annotated[int, typer.Option(help="Width of a beam search.", min=1, max=100)] = 1,
 ) -> int:
     """Let a trained network write: go on with a text, or answer what it has read."""
     if temperature is not None and not 0 < temperature < float("inf"):
-        raise UserError(f"--temperature must be a number above 0 (got {temperature:g})")
+        raise UserError(
+            f"--temperature must be a number above 0 (got {temperature:g}); near 0 what is most "
+            "probable is taken"
+        )
     from study.sampling import Request, sampled
 
     print(sampled(run, Request(prompt, temperature, length, seed, beam)))
@@ -211,17 +219,20 @@ def ui(
 @app.command("list")
 def list_(
     what: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            help="cells, nonlinearities, initializers, clipping, regularizers, tasks or spaces."
+            help="cells, nonlinearities, initializers, clipping, credit, attention, regularizers, "
+            "tasks, spaces or settings."
         ),
-    ],
+    ] = None,
 ) -> int:
     """List what there is of a kind."""
     from rich.console import Console
 
     from study.descriptions import LISTS
 
+    if what is None:
+        raise UserError(f"say what to list: {', '.join(LISTS)}")
     if what not in LISTS:
         raise unknown("list", what, LISTS)
     Console(highlight=False, markup=False).print(LISTS[what]())

@@ -18,6 +18,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from study.cells import CELLS
 from study.clipping import CLIPPING, Clipping
@@ -142,6 +143,21 @@ def known_names() -> list[str]:
 
     walk("", TrialConfig.model_fields)
     return list(names)
+
+
+def plain_settings() -> list[tuple[str, FieldInfo]]:
+    """The settings that belong to no choice, by flat name, in the order of the sections."""
+    found: list[tuple[str, FieldInfo]] = []
+
+    def walk(prefix: str, fields: Mapping[str, FieldInfo]) -> None:
+        for field, info in fields.items():
+            if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+                walk(f"{prefix}{field}.", info.annotation.model_fields)
+            elif f"{prefix}{field}" not in GROUPS:
+                found.append((f"{prefix}{field}", info))
+
+    walk("", TrialConfig.model_fields)
+    return found
 
 
 def kind_of(name: str) -> type:

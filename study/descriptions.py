@@ -1,9 +1,11 @@
 """What `longlag list` and `longlag show` print."""
 
 import inspect
+import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
+from pydantic.fields import FieldInfo
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -11,7 +13,7 @@ from rich.text import Text
 
 from study.cells import CELLS
 from study.clipping import CLIPPING
-from study.config import TrialConfig
+from study.config import GROUPS, TrialConfig, plain_settings
 from study.credit import CREDIT
 from study.equations import Cell
 from study.errors import MissingFiles, UserError
@@ -90,6 +92,45 @@ def _tasks() -> RenderableType:
     return _choices("task", TASKS, "task")
 
 
+def _settings() -> RenderableType:
+    """Every name that --set knows, but for the parameters of choices, which the other lists have."""
+    table = _table("setting", "default", "what it is")
+    for name, info in plain_settings():
+        parts = filter(None, [info.description, _bounds(info)])
+        table.add_row(name, json.dumps(info.default), "; ".join(parts))
+    for group in GROUPS:
+        default = TrialConfig().flat()[f"{group}.name"]
+        told = f"one of `longlag list {_LISTED[group]}`, with parameters of its own"
+        table.add_row(group, json.dumps(default), told)
+    return table
+
+
+# The list that has a group's choices.
+_LISTED = {
+    "task": "tasks",
+    "clip": "clipping",
+    "regularizer": "regularizers",
+    **{group: "initializers" for group in GROUPS if group.startswith("init.")},
+    **{group: group for group in ("attention", "credit")},
+}
+
+
+def _bounds(info: FieldInfo) -> str:
+    """What is allowed: "0 to 8", "above 0", "one of a, b"."""
+    if choices := get_args(info.annotation):
+        return f"one of {', '.join(str(choice) for choice in choices)}"
+    limits = {
+        sign: getattr(bound, sign)
+        for bound in info.metadata
+        for sign in ("ge", "gt", "le", "lt")
+        if getattr(bound, sign, None) is not None
+    }
+    if limits.keys() == {"ge", "le"}:
+        return f"{limits['ge']} to {limits['le']}"
+    words = {"ge": "{} or more", "gt": "above {}", "le": "at most {:g}", "lt": "below {}"}
+    return " and ".join(words[sign].format(limit) for sign, limit in limits.items())
+
+
 def _spaces() -> RenderableType:
     table = _table("space", "arms", "trials an arm", "question")
     for name, path in available().items():
@@ -116,6 +157,7 @@ LISTS: dict[str, Callable[[], RenderableType]] = {
     "attention": _attention,
     "regularizers": _regularizers,
     "tasks": _tasks,
+    "settings": _settings,
     "spaces": _spaces,
 }
 

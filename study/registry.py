@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from study.errors import UserError, unknown
 
+_MOST_OWNERS = 5  # named as those that have a parameter
+
 T = TypeVar("T")
 C = TypeVar("C", bound="Choice")
 
@@ -107,8 +109,12 @@ class Choices(Registry[type[C]], Generic[C]):
         field = ".".join(str(part) for part in problem["loc"])
         name = cls.model_fields["name"].default
         if problem["type"] == "extra_forbidden":
-            known = ", ".join(cls.parameters()) or "none"
-            return f"{self.noun} {name!r} has no parameter {field!r}; its parameters: {known}"
+            known = ", ".join(cls.parameters())
+            has = f"its parameters: {known}" if known else "it has none"
+            owners = [n for n, c in self.items() if field in c.parameters()]
+            if owners and len(owners) <= _MOST_OWNERS:
+                has += f"; {field!r} is of {', '.join(owners)}"
+            return f"{self.noun} {name!r} has no parameter {field!r}; {has}"
         if problem["type"] == "missing":
             return f"{self.noun} {name!r} needs its parameter {field!r}"
         text = describe_problem(problem)

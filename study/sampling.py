@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from study.config import TrialConfig
+from study.config import TrialConfig, flatten
 from study.construction import build_model
 from study.errors import UserError
 from study.models.base import Model
@@ -13,10 +13,12 @@ from study.models.decoding import beam, greedy, sample
 from study.probes.writing import LENGTH
 from study.seeding import generator
 from study.task_drawing import grey_blocks
+from study.tasks import TASKS
 from study.tasks.base import NO_TARGET, Batch, Task, one_hot
 from study.tasks.generating import GeneratingTask
+from study.toml import read_toml
 from study.tracking import SINGLE_RUNS, Store
-from study.weights import WEIGHTS, load
+from study.weights import WEIGHTS, NotParameters, load
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Request:
 
     ``temperature`` None takes what is most probable, by beam search where ``beam`` is above 1; a
     text that goes on and on has a temperature of 1 then, for what is most probable soon repeats
-    itself. ``length`` is the most symbols; None for as many as the task's answers have.
+    itself. ``length`` is the most symbols; None for as many as the task's answers have, or its one sequence.
     """
 
     prompt: str = ""
@@ -36,29 +38,45 @@ class Request:
 
 
 def trained(store: Store, run_id: str | None) -> tuple[TrialConfig, Model]:
-    """The configuration and the network of a run, the last one of `longlag train` when None.
+    """The configuration and the network of a run, the last one of `longlag train` when None; the
+    beginning of an id will do where only one of `longlag train` begins so.
 
     Raises UserError when there is no such run, or none that kept its parameters.
     """
-    run_id = run_id or store.newest(SINGLE_RUNS)
-    with store.artifact(run_id, "config.toml") as file:
-        config = TrialConfig.from_file(file)
+    found = store.newest(SINGLE_RUNS) if run_id is None else store.run(SINGLE_RUNS, run_id)
     try:
-        with store.artifact(run_id, WEIGHTS) as file:
-            parameters = load(file)
-    except UserError as error:
+        with store.artifact(found, "config.toml") as file:
+            settings = read_toml(file)
+    except UserError:
         raise UserError(
-            f"{error}: runs of `longlag train` keep their parameters, those of a sweep do not; train "
-            "its config.toml again with `longlag train --config config.toml`"
+            f"run {found} has no configuration that can be read: it is an arm, or no training that ended"
+        ) from None
+    config = TrialConfig.from_flat(flatten(settings))
+    again = (
+        "train its config.toml again with `longlag train --config FILE`; it is in "
+        f"{store.artifacts_of(found)}"
+    )
+    try:
+        with store.artifact(found, WEIGHTS) as file:
+            parameters = load(file)
+    except NotParameters:
+        raise UserError(f"{WEIGHTS} of run {found} is damaged: {again}") from None
+    except UserError:
+        raise UserError(
+            f"run {found} kept no parameters, as only those of `longlag train` do: {again}"
         ) from None
     model = build_model(config)
     try:
         model.load_state_dict(parameters)
     except RuntimeError:
         raise UserError(
-            f"the parameters of run {run_id} are not those of its configuration's network: another "
-            "version of longlag may have written them"
+            f"the parameters of run {found} are not those of its configuration's network, another "
+            f"version of longlag may have written them: {again}"
         ) from None
+    if not all(bool(p.isfinite().all()) for p in parameters.values()):
+        raise UserError(
+            f"the parameters of run {found} are not finite, so it can write nothing; train another"
+        )
     return config, model
 
 
@@ -67,15 +85,18 @@ def written(task: Task, model: Model, request: Request) -> str:
     """What the network writes. Raises UserError where the task has nothing written, or the prompt
     is not one of its inputs."""
     if not task.writes:
+        writing = ", ".join(name for name in TASKS if TASKS.build(name).writes)
         raise UserError(
-            f"task {task.name!r} has nothing written: its answers are no symbols that are read again"
+            f"task {task.name!r} has nothing written: its answers are no symbols that are read "
+            f"again; give the id of a run on one of {writing}"
         )
     if isinstance(task, GeneratingTask):
         return _answer(task, model, request)
     if request.beam > 1:
         raise UserError("beam search looks for the best answer; a text that goes on has none")
     batch = _prompt(task, request.prompt) if request.prompt else _first(task)
-    steps = request.length or LENGTH
+    left = max(task.steps + 1 - len(batch.inputs), 1) if task.memorized else LENGTH
+    steps = request.length or left
     draws = generator("writing", request.seed, "sample")
     temperature = 1.0 if request.temperature is None else request.temperature
     symbols = sample(model, batch, steps, draws, temperature)[:, 0].tolist()

@@ -40,8 +40,12 @@ class ModelConfig(Section):
     Deep is meant as by Pascanu et al. (2014): fully connected layers of H units with nonlinearity phi.
     """
 
-    cell: Annotated[str, _known(CELLS)] = "lstm"
-    phi: Annotated[str, _known(NONLINEARITIES)] = "tanh"
+    cell: Annotated[str, _known(CELLS)] = Field(
+        default="lstm", description="one of `longlag list cells`"
+    )
+    phi: Annotated[str, _known(NONLINEARITIES)] = Field(
+        default="tanh", description="one of `longlag list nonlinearities`"
+    )
     hidden: int = Field(
         default=64, ge=1, le=8192, description="H, units of a layer in one direction"
     )
@@ -87,7 +91,9 @@ class DecoderConfig(Section):
         le=1,
         description="how often training tells the right symbol, not its own",
     )
-    beam: int = Field(default=1, ge=1, le=100, description="width of beam search; 1 is greedy")
+    beam: int = Field(
+        default=1, ge=1, le=100, description="width of beam search, beside greedy; 1 for none"
+    )
 
 
 class InitConfig(Section):

@@ -77,12 +77,21 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     console.print(
         f"{', '.join(told)}\nrun {run_id} in experiment {SINGLE_RUNS!r}; browse: longlag ui"
     )
+    if config.task.writes:
+        prompt = "" if config.task.reads != "generated" else " --prompt …"
+        console.print(f"let it write: longlag sample {run_id[:8]}{prompt}")
     return 0
 
 
 def _line(evaluation: Evaluation) -> str:
-    values = "  ".join(f"{name} {value:.4g}" for name, value in evaluation.values.items())
-    return f"{evaluation.step:>7}  {values}"
+    """The losses and the task's metrics, which fit 80 columns; the rest is in the run."""
+    names = {"train/loss": "train loss", "validation/loss": "validation loss"}
+    told = [
+        f"{names.get(name, name.removeprefix('validation/'))} {value:.4g}"
+        for name, value in evaluation.values.items()
+        if name == "train/loss" or name.startswith("validation/")
+    ]
+    return f"{evaluation.step:>7}  {'  '.join(told)}"
 
 
 def _now() -> int:

@@ -36,6 +36,7 @@ FOLDER = "mlruns"
 SINGLE_RUNS = "train"  # the experiment of `longlag train`
 _BATCH = 1000  # metric points a call, the store's own limit
 _PAGE = 1000
+_NAMED = 5  # runs, where none is the one that was asked for
 
 Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
 
@@ -268,8 +269,32 @@ class Store:
             order_by=["attributes.start_time DESC"],
         )
         if not runs:
-            raise UserError(f"no finished run of experiment {experiment!r} in this store")
+            raise UserError(
+                f"no finished run of experiment {experiment!r} in this store; train one first, such "
+                "as `longlag train --set task.name=hello`"
+            )
         return str(runs[0].info.run_id)
+
+    def run(self, experiment: str, start: str) -> str:
+        """The id of the run that has it, in whatever experiment, or of the only one of this
+        experiment whose id begins so. Raises UserError, naming the last ones, when there is none."""
+        with suppress(MlflowException):
+            return str(self._client.get_run(start).info.run_id)
+        found = self._client.get_experiment_by_name(experiment)
+        runs = list(self._runs(found.experiment_id)) if found else []
+        matching = [run for run in runs if start and run.info.run_id.startswith(start)]
+        if len(matching) == 1:
+            return str(matching[0].info.run_id)
+        last = sorted(matching or runs, key=lambda run: -run.info.start_time)[:_NAMED]
+        told = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name})" for run in last)
+        what = f"{len(matching)} runs have ids that begin with" if matching else "no run has the id"
+        raise UserError(
+            f"{what} {start!r}; the last of experiment {experiment!r}: {told or 'none'}"
+        )
+
+    def artifacts_of(self, run_id: str) -> str:
+        """Where a run's files are: a folder, or an address of the server's."""
+        return str(self._client.get_run(run_id).info.artifact_uri)
 
     @contextmanager
     def artifact(self, run_id: str, path: str) -> Iterator[Path]:

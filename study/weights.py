@@ -18,12 +18,16 @@ def save(parameters: dict[str, Tensor]) -> bytes:
     return buffer.getvalue()
 
 
+class NotParameters(UserError):
+    """The file is not one that `save` wrote."""
+
+
 def load(file: Path) -> dict[str, Tensor]:
-    """What `save` wrote. Nothing in the file is executed; raises UserError for any other."""
+    """What `save` wrote. Nothing in the file is executed; raises NotParameters for any other."""
     try:
         found = torch.load(file, weights_only=True, map_location="cpu")
     except Exception:  # whatever the archive's readers throw at bytes that are none
-        raise UserError(f"{file} does not hold the parameters of a network") from None
+        raise NotParameters(f"{file} does not hold the parameters of a network") from None
     if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise UserError(f"{file} does not hold the parameters of a network")
+        raise NotParameters(f"{file} does not hold the parameters of a network")
     return found

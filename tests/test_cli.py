@@ -15,6 +15,7 @@ import study.cli
 from study import descriptions
 from study.cells import CELLS
 from study.clipping import CLIPPING
+from study.config import GROUPS, known_names, plain_settings
 from study.credit import CREDIT
 from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
 from study.models.attention import ATTENTION
@@ -127,8 +128,24 @@ KNOWN = {
     "attention": [*ATTENTION],
     "regularizers": [*REGULARIZERS],
     "tasks": [*TASKS],
+    "settings": [*(name for name, _ in plain_settings()), *GROUPS],
     "spaces": [*available()],
 }
+
+
+def test_every_setting_stands_in_a_list(longlag) -> None:
+    out = "".join(longlag("list", what)[1] for what in KNOWN)
+    for name in known_names():
+        assert re.search(rf"\b{re.escape(name.removesuffix('.name'))}\b", out), name
+    assert re.search(r"model.deep_hidden +0 .*; 0 to 8", out)
+    assert re.search(r"decoder.context .*one of state, input, both, attention", out)
+    assert re.search(r"train.momentum .*0 or more and below 1", out)
+
+
+def test_list_says_what_it_could_list(longlag) -> None:
+    code, _, err = longlag("list")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert all(what in err for what in KNOWN)
 
 
 def test_everything_that_can_be_listed_is_tested() -> None:
@@ -232,7 +249,14 @@ MISTAKES = [
     (("ui",), "no store"),
     (("ui", "--port", "99999"), "port"),
     (("list", "cels"), "did you mean 'cells'"),
-    (("list",), "'what'"),
+    (("list",), "say what to list: cells, "),
+    (("train", "--set", "attention.score=dot"), "'score' is of soft, hard"),
+    (("sample",), "no store"),
+    (("sample", "--temperature", "nan"), "above 0 (got nan)"),
+    (("sample", "--temperature", "0"), "most probable"),
+    (("sample", "--beam", "0"), "1"),
+    (("sample", "--beam", "101"), "100"),
+    (("sample", "--promt", "a"), "--promt"),
     (("show", "cell", "lstmm"), "did you mean 'lstm'"),
     (("show", "cels", "lstm"), "did you mean 'cell'"),
     (("show", "task", "ading"), "did you mean 'adding'"),

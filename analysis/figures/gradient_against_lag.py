@@ -14,6 +14,8 @@ from analysis.statistics import half_life
 from analysis.wording import steps_text
 
 STAGES = {"init": "before training", "final": "after training"}
+NAME = 26  # letters of an architecture, with its half-life a line below half a page
+NAME_BESIDE = 8  # letters that leave room for another beside it
 DECADES = 20  # shown below the top: what is smaller than 1e-20 of it carries nothing
 
 
@@ -27,14 +29,20 @@ def gradient_against_lag(results: Results) -> Drawing:
         raise Missing("No confirmation and no chosen trial has a gradient flow.")
     looks = style.looks(results.architectures)
     entries = flows.groupby("task")["architecture"].nunique().max()
-    drawn, axes = style.panels(2 * len(tasks), height=2.5 + 0.17 * -(-entries // 2), extra=0.3)
+    longest = max(len(style.plain(name, NAME)) for name in results.architectures)
+    columns = 2 if longest <= NAME_BESIDE else 1
+    drawn, axes = style.panels(
+        2 * len(tasks), height=2.5 + 0.17 * -(-entries // columns), extra=0.3
+    )
     runs = pd.concat([results.confirmations, results.trials]).set_index("run_id")
     for row, task in enumerate(tasks):
         for column, (stage, when) in enumerate(STAGES.items()):
             panel = axes[2 * row + column]
             part = flows[(flows["task"] == task) & (flows["stage"] == stage)]
             slopes = runs[f"log_slope_{stage}"]
-            _panel(panel, part, looks, slopes, results.architectures, results.tasks[task].length)
+            _panel(
+                panel, part, looks, slopes, results.architectures, results.tasks[task].span, columns
+            )
             _limit(panel, part)
             panel.set_title(style.plain(f"{task}, {when}", 34))
             panel.set_xlabel("lag, steps before the last")
@@ -69,7 +77,8 @@ def _panel(
     looks: dict[str, style.Look],
     slopes: pd.Series,
     architectures: list[str],
-    length: float | None,
+    span: float | None,
+    columns: int,
 ) -> None:
     entries: list[Any] = []
     panel.set_yscale("log")
@@ -96,14 +105,14 @@ def _panel(
                     linewidth=0,
                 )
         life = half_life(float(slopes.reindex(own["run_id"].unique()).median()))
-        entries.append(look.line(f"{style.plain(name, 18)}: {steps_text(life, length)}"))
+        entries.append(look.line(f"{style.plain(name, NAME)}: {steps_text(life, span)}"))
     if entries:
         panel.legend(
             handles=entries,
             title="half-life of ∂L/∂h in steps:",
             loc="upper center",
             bbox_to_anchor=(0.5, -0.27),
-            ncols=2,
+            ncols=columns,
             handlelength=2.4,
             columnspacing=1.0,
             fontsize=style.FONT - 0.5,

@@ -88,7 +88,9 @@ def _levels(panel: Axes, task: Task, key: str) -> None:
     if key == "validation/loss":
         marks = {"chance": task.chance_loss, **task.plateaus, "solved below": task.solved_loss}
         panel.set_yscale("log")
-        panel.set_ylabel(f"validation loss,\n{style.plain(task.loss, 34)}")
+        unit = style.plain(task.loss, 44)
+        unit = unit.replace(" (", "\n(", 1) if len(unit) > 26 else unit
+        panel.set_ylabel(f"validation loss,\n{unit}")
         style.levels(panel, {k: v for k, v in marks.items() if v is not None and v > 0})
         style.logarithmic(panel.yaxis)
     else:

@@ -55,6 +55,9 @@ class GeneratingTask(Task):
         """
         return None
 
+    def card(self) -> dict[str, object]:
+        return super().card() | {"written": self.answer_steps}
+
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         return cross_entropy_where_asked(predictions, targets)
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from synthetic import ARCHITECTURES, Kind, MemoryStore, make
 
@@ -82,6 +84,34 @@ def test_draws_or_says_why_not(
     assert drawn.run_ids
     assert set(drawn.run_ids) <= {run.run_id for run in store.record.runs}
     assert not pyplot.get_fignums()
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_many_arms_with_long_names_leave_nothing_cut_off(
+    studies: dict[str, tuple[MemoryStore, Results]], figure: str
+) -> None:
+    drawn = draw(figure, studies["many"][1])
+    if isinstance(drawn, Missing):
+        return
+    FigureCanvasAgg(drawn.figure).draw()
+    inside, size = drawn.figure.get_tightbbox(), drawn.figure.get_size_inches()
+    assert min(inside.x0, inside.y0) > -0.01
+    assert inside.x1 < size[0] + 0.01
+    assert inside.y1 < size[1] + 0.01
+
+
+def test_labels_of_levels_that_nearly_meet_do_not_overlap() -> None:
+    figure = Figure(figsize=(4, 2.5), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    for axes, marks in zip(
+        figure.subplots(1, 2), ({"a": 1.53, "b": 1.46}, {"a": 1.5, "b": 0.1}), strict=True
+    ):
+        axes.set_yscale("log")
+        axes.plot([0.1, 4.0])
+        style.levels(axes, marks)
+        canvas.draw()
+        high, low = (text.get_window_extent() for text in axes.texts)
+        assert high.y0 >= low.y1 - 1
 
 
 @pytest.mark.parametrize("figure", FIGURES)

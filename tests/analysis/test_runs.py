@@ -198,3 +198,15 @@ def test_runs_rank_by_success_then_speed_then_loss() -> None:
         columns=["solved", "steps_to_solve", "test_loss"],
     )
     assert list(ranks(runs)) == [0, 0, 1, 2, 3, 4, 4]
+
+
+def test_a_gradient_is_followed_over_what_is_read_and_what_is_written() -> None:
+    from analysis.tasks import read_task
+    from study.tasks import TASKS
+
+    drawing = read_task("drawing", TASKS.build("digit-drawing").card(), {})
+    assert drawing.span == 1 + 64
+    assert drawing.caption.endswith(", 1 step read and then up to 64 written")
+    words = read_task("words", TASKS.build({"name": "number-words", "digits": 3}).card(), {})
+    assert words.span == 3 + 6  # nine hundred ninety nine and the end
+    assert read_task("adding", TASKS.build("adding").card(), {}).span == 100
