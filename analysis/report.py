@@ -5,6 +5,7 @@ import gc
 import io
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -173,6 +174,7 @@ def _render(
         "listing": wording.listing,
         "counted": wording.counted,
         "duration": wording.duration,
+        "prose": prose,
     }
     css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     looks = style.looks(results.architectures)
@@ -286,3 +288,10 @@ def _matrices(compared: pd.DataFrame) -> list[dict[str, Any]]:
         names = list(dict.fromkeys(own["architecture"]))
         found.append({"task": task, "names": names, "cells": cells})
     return found
+
+
+def prose(text: str) -> Markup:
+    """Words with what MLflow's page of a study typesets too: `code` and *emphasis*."""
+    safe = str(escape(text))
+    safe = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", safe)
+    return Markup(re.sub(r"(?<!\w)\*([^*\n]+)\*(?!\w)", r"<em>\1</em>", safe))

@@ -33,8 +33,9 @@ def search(results: Results) -> Drawing:
         len(cells), columns=len(tasks) if len(tasks) <= 3 else 2, height=2.5, sharey=True
     )
     for panel, (name, task) in zip(axes, cells, strict=True):
-        part = trials[trials["task"] == task]
-        _panel(panel, part, _values(part, name), looks)
+        values = _values(trials, name)
+        values = values[(trials["task"] == task) & values.notna()]  # not every arm need have it
+        _panel(panel, trials.loc[values.index], values, looks)
         _range(panel, results.searched[name])
         panel.set_title(style.plain(task, 30))
         panel.set_xlabel(style.plain(name))
@@ -102,6 +103,8 @@ def _panel(
             (~own["solved"] & ~off, {"marker": look.marker, "facecolors": "white"}),
         ]
         for rows, kind in kinds:
+            if not rows.any():  # matplotlib's layout cannot measure a scatter of nothing
+                continue
             panel.scatter(
                 values[own.index][rows],
                 height[rows],
@@ -113,6 +116,8 @@ def _panel(
                 **kind,
             )
         crosses = values[own.index][off]
+        if crosses.empty:
+            continue
         panel.scatter(
             crosses,
             np.full(len(crosses), DIVERGED),

@@ -15,7 +15,7 @@ from analysis import wording
 from analysis.columns import TABLES
 from analysis.figures import FIGURES
 from analysis.findings import findings
-from analysis.report import write_report
+from analysis.report import prose, write_report
 from analysis.runs import read_study
 from analysis.summary import summarize
 
@@ -276,3 +276,11 @@ def test_a_gradient_that_had_to_vanish_is_said_of_confirmed_arms_alone() -> None
     metrics = {k: v for k, v in run.metrics.items() if k != "init/gradient_bound"}
     store.record.runs[at] = replace(run, metrics=metrics)
     assert "had to vanish" not in said(store)
+
+
+def test_prose_has_code_and_emphasis_and_nothing_else() -> None:
+    text = "*carried*: see `a < b`, 2*3*4 and <script>alert(1)</script>"
+    assert prose(text) == (
+        "<em>carried</em>: see <code>a &lt; b</code>, 2*3*4 and "
+        "&lt;script&gt;alert(1)&lt;/script&gt;"
+    )
