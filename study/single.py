@@ -77,7 +77,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     console.print(
         f"{', '.join(told)}\nrun {run_id} in experiment {SINGLE_RUNS!r}; browse: longlag ui"
     )
-    if config.task.writes:
+    if config.task.writes and record.outcome != "diverged":
         prompt = "" if config.task.reads != "generated" else " --prompt …"
         console.print(f"let it write: longlag sample {run_id[:8]}{prompt}")
     return 0

@@ -78,7 +78,14 @@ def configurations(draw: st.DrawFn) -> TrialConfig:
             *("does not suit", "must be below", "rtrl keeps", "acts on the gradient"),
             *("is for version", "criterion of version", "length must be", "task.path"),
             *("set model.layers to 1", "set model.bidirectional to false"),
-            *("once all is read", "a decoder is told", "an encoder's and a decoder's", "'dot'"),
+            *("follows one pass through time", "nothing reads what the encoder's backward"),
+            *(
+                "numbers of a mini-batch",
+                "must not be before",
+                "two different letters",
+                "even length",
+            ),
+            *("once all is read", "an encoder's and a decoder's", "'dot'"),
         )
         if not any(words in str(error) for words in together):
             raise

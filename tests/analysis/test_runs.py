@@ -208,5 +208,5 @@ def test_a_gradient_is_followed_over_what_is_read_and_what_is_written() -> None:
     assert drawing.span == 1 + 64
     assert drawing.caption.endswith(", 1 step read and then up to 64 written")
     words = read_task("words", TASKS.build({"name": "number-words", "digits": 3}).card(), {})
-    assert words.span == 3 + 6  # nine hundred ninety nine and the end
+    assert words.span == 3 + 5  # nine hundred ninety nine, and the end
     assert read_task("adding", TASKS.build("adding").card(), {}).span == 100
