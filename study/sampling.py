@@ -63,7 +63,8 @@ def trained(store: Store, run_id: str | None) -> tuple[TrialConfig, Model]:
         raise UserError(f"{WEIGHTS} of run {found} is damaged: {again}") from None
     except UserError:
         raise UserError(
-            f"run {found} kept no parameters, as only those of `longlag train` do: {again}"
+            f"run {found} kept no parameters, as those of `longlag train` do, and a study's confirmations "
+            f"of tasks that have something written: {again}"
         ) from None
     model = build_model(config)
     try:

@@ -12,7 +12,7 @@ from study.tracking import FOLDER, SINGLE_RUNS, Store, check_folder
 from study.training import Audit, Evaluation, Flow, Trained, Writing, train
 from study.trial_record import TrialRecord
 from study.views import CUSTOM_MODELS
-from study.weights import WEIGHTS, save
+from study.weights import as_text
 
 NOTE = "Single runs of `longlag train`, each with its `config.toml` to run it again."
 
@@ -35,7 +35,6 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     console.print(
         f"{title}: solved means {config.task.solved_rule}; chance {config.task.chance_loss:.4g}"
     )
-    weights = b""
     try:
         for item in train(config, test=test):
             if isinstance(item, Evaluation):
@@ -49,7 +48,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
             elif isinstance(item, Writing):
                 record.add("writing", {"writing": item.as_dict(), "ms": _now()})
             elif isinstance(item, Trained):
-                weights = save(item.parameters)
+                record.add("weights", {"weights": as_text(item.parameters), "ms": _now()})
             else:
                 done = {
                     "result": item.as_dict(),
@@ -60,10 +59,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     except Exception:
         record.add("error", {"traceback": traceback.format_exc(), "ms": _now()})
     experiment = store.experiment(SINGLE_RUNS, {"mlflow.note.content": NOTE} | CUSTOM_MODELS)
-    run = record.to_run()
-    if weights and record.result is not None:
-        run.files[WEIGHTS] = weights
-    run_id = store.write(experiment, run)
+    run_id = store.write(experiment, record.to_run())
     if record.error:
         console.print(record.error)
         console.print(f"failed; recorded as run {run_id} in experiment {SINGLE_RUNS!r}")

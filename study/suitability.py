@@ -91,6 +91,11 @@ def _check_writing(config: "TrialConfig") -> None:
             f"regularizer {config.regularizer.name!r} is of one layer, and task "
             f"{config.task.name!r} has an encoder's and a decoder's; set regularizer to 'none'"
         )
+    if looks and config.task.steps == 1:
+        raise UserError(
+            f"attention {config.attention.name!r} chooses among the steps that were read, and task "
+            f"{config.task.name!r} reads one; set attention to 'none'"
+        )
     if decoder.context == "attention" and not looks:
         raise UserError(
             "with decoder.context 'attention' what was read is known by looking alone; set "

@@ -2,6 +2,7 @@
 
 import json
 import math
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from study.probes.audit import Audit
 from study.probes.gradient_flow import GradientFlow
 from study.probes.writing import Writing, as_text
 from study.tracking import Point, RunToWrite
+from study.weights import WEIGHTS
 
 # At most 400 points a run, each kind of curve sharing what it has; the rest is for single numbers.
 LOSS_POINTS = 135  # losses and metrics, against updates
@@ -36,6 +38,7 @@ class TrialRecord:
     flows: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     audit: dict[str, Any] | None = None
     writing: dict[str, Any] | None = None
+    weights: str = ""  # as `study.weights.as_text` has them
     result: dict[str, Any] | None = None
     config_toml: str = ""
     task: dict[str, Any] = field(default_factory=dict)
@@ -53,6 +56,7 @@ class TrialRecord:
         if kind == "started":
             self.start_ms = content["ms"]
             self.evaluations, self.flows, self.audit, self.writing = [], {}, None, None
+            self.weights = ""
         elif kind == "evaluation":
             self.evaluations.append({k: content[k] for k in ("step", "ms", "values")})
         elif kind == "flow":
@@ -61,6 +65,8 @@ class TrialRecord:
             self.audit = content["audit"]
         elif kind == "writing":
             self.writing = content["writing"]
+        elif kind == "weights":
+            self.weights = content["weights"]
         elif kind == "result":
             self.result, self.config_toml = content["result"], content["config"]
             self.task = content["task"]
@@ -125,6 +131,8 @@ class TrialRecord:
                 files["attention.png"] = attention_picture(self.name, written.examples)
             if written.pictures:
                 files["drawn.png"] = drawn_picture(self.name, written.pictures)
+        if self.weights and self.result is not None:
+            files[WEIGHTS] = b64decode(self.weights)
         if self.error:
             files["traceback.txt"] = self.error.encode()
         return RunToWrite(

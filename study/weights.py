@@ -1,5 +1,6 @@
 """The trained parameters of a network, as the bytes of a file."""
 
+from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +17,11 @@ def save(parameters: dict[str, Tensor]) -> bytes:
     buffer = BytesIO()
     torch.save(parameters, buffer)
     return buffer.getvalue()
+
+
+def as_text(parameters: dict[str, Tensor]) -> str:
+    """`save`'s bytes in base 64, for messages that are text."""
+    return b64encode(save(parameters)).decode()
 
 
 class NotParameters(UserError):

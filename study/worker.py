@@ -29,6 +29,7 @@ def _work(pipe: Connection, job: dict[str, Any]) -> None:
 
     from study.config import TrialConfig
     from study.training import Audit, Evaluation, Flow, Trained, Writing, train
+    from study.weights import as_text
 
     send("started")
     try:
@@ -49,7 +50,9 @@ def _work(pipe: Connection, job: dict[str, Any]) -> None:
                 send("writing", writing=record.as_dict())
                 record = next(records)
             elif isinstance(record, Trained):
-                record = next(records)  # of a sweep's many networks only the numbers are kept
+                if job["test"] and config.task.writes:  # of all others only the numbers are kept
+                    send("weights", weights=as_text(record.parameters))
+                record = next(records)
             else:
                 send(
                     "result",

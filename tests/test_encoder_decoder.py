@@ -291,6 +291,7 @@ def test_a_deep_transition_is_the_configured_cells() -> None:
         ({"task": "transduction", "credit": "truncated"}, "take 'full'"),
         ({"task": "transduction", "model.bidirectional": True}, "set decoder.context to 'input'"),
         ({"task": "digit-drawing", "decoder.beam": 2}, "leave it at 1"),
+        ({"task": "digit-drawing", "attention": "soft"}, "set attention to 'none'"),
         (
             {"task": "transduction", "decoder.teacher_forcing": 0.9, "attention": "hard"},
             "set that to 1",
@@ -460,7 +461,8 @@ def test_a_file_that_holds_no_parameters_is_not_executed(
         weights.write_bytes(content)
         assert longlag(monkeypatch, "sample") == 2
         err = capsys.readouterr().err
-        assert "does not hold the parameters of a network" in err
+        assert "weights.pt of run" in err
+        assert "is damaged" in err
         assert err.count("\n") == 1
     assert not (folder / "touched").exists()
 
@@ -484,8 +486,10 @@ UNEQUAL = {
 }
 
 
-@pytest.mark.parametrize("attention", ["none", "soft"])
-@pytest.mark.parametrize("name", list(UNEQUAL))
+@pytest.mark.parametrize(
+    ("name", "attention"),
+    [(n, a) for n in UNEQUAL for a in ("none", "soft") if (n, a) != ("digit-drawing", "soft")],
+)
 def test_a_batch_of_unequal_lengths_gives_what_one_by_one_gives(name: str, attention: str) -> None:
     given = {"task.name": name.partition(" ")[0], **UNEQUAL[name], "attention": attention}
     c = TrialConfig.from_flat({**given, "model.hidden": 5})

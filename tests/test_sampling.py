@@ -10,6 +10,8 @@ from study.config import TrialConfig
 from study.errors import UserError
 from study.sampling import Request, sampled, trained, written
 from study.single import train_tracked
+from study.space_file import load
+from study.sweep import Sweep
 from study.tracking import Store
 from study.weights import WEIGHTS, save
 
@@ -165,3 +167,28 @@ def test_no_store_and_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_length_of_a_text_can_be_chosen(folder: Path, runs: dict[str, str]) -> None:
     config, model = trained(Store.open(folder), runs["hello"])
     assert len(written(config.task, model, Request("he", length=7))) == 2 + 7
+
+
+SPACE = """
+[study]
+trials = 2
+confirmations = 1
+
+[fixed]
+task.name = "hello"
+model.hidden = 12
+train = { steps = 120, lr = 0.02, evaluate_every = 40 }
+
+[compare]
+model.cell = ["gru"]
+"""
+
+
+def test_a_studys_confirmations_keep_their_parameters(folder: Path) -> None:
+    (folder / "words.toml").write_text(SPACE)
+    for _ in Sweep(load(folder / "words.toml"), folder, 1).run():
+        pass
+    runs = {run.tags["role"]: run.run_id for run in Store.open(folder).study("words").runs}
+    assert sampled(runs["confirmation"], Request("h", temperature=0.01, length=4)) == "hello"
+    assert "kept no parameters" in refusal(runs["trial"])
+    assert "no configuration" in refusal(runs["arm"])
