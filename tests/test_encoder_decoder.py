@@ -378,6 +378,36 @@ def test_examples_show_what_was_read_wanted_and_written() -> None:
     assert 0 < found.attention["aligned"] <= found.attention["peak"] <= 1
 
 
+def test_attention_aligns_where_the_alignment_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing is handed over, so all that is right was looked up; a second and a half.
+    monkeypatch.setattr("study.tasks.base.VALIDATION_SEQUENCES", 250)
+    c = TrialConfig.from_flat(
+        {
+            "task": "transduction",
+            "task.length": 6,
+            "attention": "soft",
+            "decoder.context": "attention",
+            "model.hidden": 24,
+            "train.lr": 0.01,
+            "train.batch": 32,
+            "train.steps": 800,
+        }
+    )
+    records = list(train(c))
+    done = records[-1]
+    assert isinstance(done, Result)
+    assert done.outcome == "solved"
+    [found] = [r for r in records if isinstance(r, Writing)]
+    uniform = sum(abs(a - b) for a in range(6) for b in range(6)) / 36
+    assert found.attention["distance"] < 0.25 * uniform
+    for example in found.examples[:DRAWN]:
+        assert example.written == example.wanted
+        assert example.weights is not None
+        assert example.alignment == [5, 4, 3, 2, 1, 0]
+        heaviest = [max(range(6), key=row.__getitem__) for row in example.weights]
+        assert sum(abs(a - b) for a, b in zip(heaviest, example.alignment, strict=True)) <= 2
+
+
 def test_what_is_no_text_is_not_written() -> None:
     c = TrialConfig.from_flat({"task.length": 5})
     assert writing(build_model(c), c.task, c.task.validation().take(slice(4))) is None
