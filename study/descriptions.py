@@ -271,9 +271,10 @@ def describe_space(space: Space, path: str) -> RenderableType:
     facts.add_row("file", path)
     named = ", ".join(arm.slug for arm in arms[:12]) + (" …" if len(arms) > 12 else "")
     facts.add_row("arms", f"{len(arms)}: {named}")
+    seeds = f"{space.confirmations} fresh seed{'s' * (space.confirmations != 1)}"
     facts.add_row(
         "budget",
-        f"{trials} trials an arm, {total} in all, then {space.confirmations} fresh seeds for each arm's best",
+        f"{trials} trials an arm, {total} in all, then {seeds} for each arm's best",
     )
     facts.add_row("sampler", f"{space.sampler}, pruner {space.pruner}, seed {space.seed}")
     for axis, labels in space.compare.items():

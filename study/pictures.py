@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from study.probes.gradient_flow import GradientFlow
 from study.probes.writing import Example
@@ -40,7 +42,9 @@ def gradient_flow_picture(title: str, flows: Mapping[str, GradientFlow | None]) 
             text = f"{label}, {half}" if state == states[0] else label
             axes.plot(norms, dashes, color=colour, label=text, linewidth=1.8)
         axes.set_yscale("log")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("lag before the last step (steps)")
+        _where_reading_ends(axes, flows)
         axes.set_title(f"state {state}", fontsize=10, loc="left")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
@@ -50,6 +54,23 @@ def gradient_flow_picture(title: str, flows: Mapping[str, GradientFlow | None]) 
             axes.text(0.5, 0.5, "not finite", ha="center", transform=axes.transAxes)
     panels[0].set_ylabel("‖∂L/∂state‖, mean of sequences")
     return _png(figure, title)
+
+
+def _where_reading_ends(axes: Axes, flows: Mapping[str, GradientFlow | None]) -> None:
+    """Between the lags of what was written and those of what was read."""
+    written = next((flow.written for flow in flows.values() if flow and flow.written), None)
+    if written is None:
+        return
+    fewest, most = written
+    axes.axvspan(fewest - 0.5, max(most - 0.5, fewest - 0.44), color="0.5", alpha=0.14, linewidth=0)
+    axes.annotate(
+        "← written  read →",
+        xy=((fewest + most) / 2 - 0.5, 0.02),
+        xycoords=("data", "axes fraction"),
+        ha="center",
+        fontsize=8,
+        color="0.35",
+    )
 
 
 def attention_picture(title: str, examples: Sequence[Example]) -> bytes:

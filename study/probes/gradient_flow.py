@@ -27,18 +27,21 @@ class GradientFlow:
     lags where it is positive, and ``half_life_steps`` = ln 2/-slope; None where the norm does not
     decay, or fewer than two lags have a positive norm. With attention what was read is reached past
     the steps in between, so the slope is that of the steps that write, as many as all sequences have.
+    ``written`` is the fewest and the most lags that are of steps that write, where an answer is written.
     """
 
     norms: dict[str, list[float]]
     log_slope_per_step: float | None
     half_life_steps: float | None
+    written: tuple[int, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> "GradientFlow":
-        return cls(**given)
+        written = given.get("written")
+        return cls(**{**given, "written": tuple(written) if written else None})
 
 
 def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None:
@@ -62,12 +65,14 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
     }
     if not all(np.isfinite(values).all() for values in norms.values()):
         return None
-    fitted = int(ends[-1].min()) + 1 if model.looks else None
+    written = (int(ends[-1].min()) + 1, int(ends[-1].max()) + 1) if len(ends) > 1 else None
+    fitted = written[0] if written and model.looks else None
     slope = log_slope(norms[cell.output][:fitted])
     return GradientFlow(
         norms={s: values.tolist() for s, values in norms.items()},
         log_slope_per_step=slope,
         half_life_steps=half_life(slope),
+        written=written,
     )
 
 
