@@ -47,6 +47,16 @@ AUDIT: Columns = {
     "timescale_max_init": ("float64", "the longest of a unit"),
 }
 
+# Of a network that looks back while it writes; the column attention_x is the metric attention/x.
+ATTENTION: Columns = {
+    "attention_peak": ("float64", "heaviest weight of a symbol written, mean of symbols"),
+    "attention_aligned": (
+        "float64",
+        "weight of the step that a symbol hangs on, mean; empty where the task does not say",
+    ),
+    "attention_distance": ("float64", "steps of the weights from it, mean"),
+}
+
 RUNS: Columns = {
     **_WHERE,
     "run_id": ("str", "MLflow run id"),
@@ -77,6 +87,11 @@ RUNS: Columns = {
     ),
     "log_slope_final": ("float64", "the same after training"),
     **AUDIT,
+    **ATTENTION,
+    "beam_exact": (
+        "float64",
+        "share of test sequences that beam search answers exactly; empty where there is none",
+    ),
     "clip_rule": ("str", "clip.name, the rule that clips"),
     "clip_rate": ("float64", "share of updates in which clipping changed the gradient"),
     "skipped_steps": ("float64", "updates left out because their gradient was not finite"),

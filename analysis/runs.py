@@ -213,6 +213,8 @@ def _run_row(
         "log_slope_init": slopes["init"],
         "log_slope_final": slopes["final"],
         **{name: metric(f"init/{name.removesuffix('_init')}") for name in columns.AUDIT},
+        **{name: metric(name.replace("_", "/", 1)) for name in columns.ATTENTION},
+        "beam_exact": metric("test/beam_exact"),
         "clip_rule": run.params.get("clip.name", ""),
         "clip_rate": metric("clip_rate"),
         "skipped_steps": metric("skipped_steps"),

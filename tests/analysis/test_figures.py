@@ -32,6 +32,17 @@ def searched_in_some_arms() -> MemoryStore:
     return store
 
 
+def looking() -> MemoryStore:
+    """LSTMs with attention, of which one task says where it should lie."""
+    store = make(trials=3, architectures=TWO)
+    for place, run in enumerate(store.record.runs):
+        if run.parent_id and run.tags["axis.architecture"] == "lstm":
+            run.metrics["attention/peak"] = 0.5 + 0.01 * place
+            if run.tags["axis.task"] == "digits":
+                run.metrics["attention/distance"] = 1 + 0.1 * place
+    return store
+
+
 STUDIES = {
     "whole": lambda: make(trials=10, architectures=TWO),
     "lengths": lambda: make(
@@ -58,6 +69,7 @@ STUDIES = {
     "without curves": lambda: replace(make(trials=3, architectures=TWO), points=[]),
     "no space": lambda: replace(make(trials=3, architectures=TWO), texts={}),
     "searched in some arms": searched_in_some_arms,
+    "looking": looking,
     "no arms": lambda: make(architectures={}),
     "tpe": lambda: make(trials=10, sampler="tpe", architectures=ONE, tasks=ADDING),
 }
@@ -134,7 +146,8 @@ def test_labels_of_levels_that_nearly_meet_do_not_overlap() -> None:
 def test_the_whole_study_has_every_figure(
     studies: dict[str, tuple[MemoryStore, Results]], figure: str
 ) -> None:
-    study = "lengths" if figure == "performance_against_length" else "whole"
+    needs = {"performance_against_length": "lengths", "attention": "looking"}
+    study = needs.get(figure, "whole")
     assert isinstance(draw(figure, studies[study][1]), Drawing)
 
 
@@ -301,3 +314,18 @@ def test_the_cosine_is_shown_where_a_rule_turned_the_gradient() -> None:
         if line.get_color() == style.INK
     ]
     assert bars == pytest.approx([2.0, 1.5], abs=0.01)
+
+
+def test_attention_is_drawn_for_those_that_look(
+    studies: dict[str, tuple[MemoryStore, Results]],
+) -> None:
+    store, results = studies["looking"]
+    drawn = draw("attention", results)
+    assert isinstance(drawn, Drawing)
+    looked = {run.run_id for run in store.record.runs if "attention/peak" in run.metrics}
+    assert set(drawn.run_ids) <= looked
+    assert drawn.metrics == ("attention/distance", "attention/peak")
+    names = {t.get_text() for panel in drawn.figure.axes for t in panel.get_yticklabels()}
+    assert names == {"lstm"}
+    told = draw("attention", studies["whole"][1])
+    assert isinstance(told, Missing)
