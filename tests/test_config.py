@@ -85,7 +85,12 @@ def configurations(draw: st.DrawFn) -> TrialConfig:
                 "two different letters",
                 "even length",
             ),
-            *("once all is read", "an encoder's and a decoder's", "'dot'"),
+            *(
+                "once all is read",
+                "chooses among the steps that were read",
+                "an encoder's and a decoder's",
+                "'dot'",
+            ),
         )
         if not any(words in str(error) for words in together):
             raise
