@@ -6,7 +6,7 @@ spaces, in ``--set`` and as MLflow parameters. A choice with parameters of its o
 the name.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any
@@ -125,39 +125,28 @@ GROUPS: dict[str, Choices[Any]] = {
 _DEFAULT_NAMES = {group: attrgetter(group)(TrialConfig()).name for group in GROUPS}
 
 
+def _entries(fields: Mapping[str, FieldInfo], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Groups and settings that belong to none, by flat name, in the order of the sections."""
+    for field, info in fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+            yield from _entries(info.annotation.model_fields, f"{prefix}{field}.")
+        else:
+            yield f"{prefix}{field}", info
+
+
 def known_names() -> list[str]:
     """Every flat name that some configuration has, in the order of the sections."""
     names: dict[str, None] = {}
-
-    def walk(prefix: str, fields: Mapping[str, Any]) -> None:
-        for field, info in fields.items():
-            path = f"{prefix}{field}"
-            if path in GROUPS:
-                names[f"{path}.name"] = None
-                for _, choice in GROUPS[path].items():
-                    names.update(dict.fromkeys(f"{path}.{p}" for p in choice.parameters()))
-            elif isinstance(info.annotation, type) and issubclass(info.annotation, Section):
-                walk(f"{path}.", info.annotation.model_fields)
-            else:
-                names[path] = None
-
-    walk("", TrialConfig.model_fields)
+    for path, _ in _entries(TrialConfig.model_fields):
+        names[full_name(path)] = None
+        for _, choice in GROUPS[path].items() if path in GROUPS else ():
+            names.update(dict.fromkeys(f"{path}.{p}" for p in choice.parameters()))
     return list(names)
 
 
 def plain_settings() -> list[tuple[str, FieldInfo]]:
     """The settings that belong to no choice, by flat name, in the order of the sections."""
-    found: list[tuple[str, FieldInfo]] = []
-
-    def walk(prefix: str, fields: Mapping[str, FieldInfo]) -> None:
-        for field, info in fields.items():
-            if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
-                walk(f"{prefix}{field}.", info.annotation.model_fields)
-            elif f"{prefix}{field}" not in GROUPS:
-                found.append((f"{prefix}{field}", info))
-
-    walk("", TrialConfig.model_fields)
-    return found
+    return [entry for entry in _entries(TrialConfig.model_fields) if entry[0] not in GROUPS]
 
 
 def kind_of(name: str) -> type:
