@@ -8,11 +8,11 @@ import torch
 from rich.console import Console
 
 from study.config import TrialConfig
+from study.messages import message
 from study.tracking import FOLDER, SINGLE_RUNS, Store, check_folder
-from study.training import Audit, Evaluation, Flow, Trained, Writing, train
+from study.training import Evaluation, train
 from study.trial_record import TrialRecord
 from study.views import CUSTOM_MODELS
-from study.weights import as_text
 
 NOTE = "Single runs of `longlag train`, each with its `config.toml` to run it again."
 
@@ -37,25 +37,10 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     )
     try:
         for item in train(config, test=test):
+            kind, content = message(item, config)
+            record.add(kind, {**content, "ms": _now()})
             if isinstance(item, Evaluation):
-                record.add("evaluation", {"step": item.step, "ms": _now(), "values": item.values})
                 console.print(_line(item))
-            elif isinstance(item, Flow):
-                flow = item.flow and item.flow.as_dict()
-                record.add("flow", {"stage": item.stage, "flow": flow, "ms": _now()})
-            elif isinstance(item, Audit):
-                record.add("audit", {"audit": item.as_dict(), "ms": _now()})
-            elif isinstance(item, Writing):
-                record.add("writing", {"writing": item.as_dict(), "ms": _now()})
-            elif isinstance(item, Trained):
-                record.add("weights", {"weights": as_text(item.parameters), "ms": _now()})
-            else:
-                done = {
-                    "result": item.as_dict(),
-                    "config": config.to_toml(),
-                    "task": config.task.card(),
-                }
-                record.add("result", {**done, "ms": _now()})
     except Exception:
         record.add("error", {"traceback": traceback.format_exc(), "ms": _now()})
     experiment = store.experiment(SINGLE_RUNS, {"mlflow.note.content": NOTE} | CUSTOM_MODELS)

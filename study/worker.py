@@ -28,8 +28,8 @@ def _work(pipe: Connection, job: dict[str, Any]) -> None:
         pipe.send_bytes(json.dumps(message).encode())
 
     from study.config import TrialConfig
-    from study.training import Audit, Evaluation, Flow, Trained, Writing, train
-    from study.weights import as_text
+    from study.messages import message
+    from study.training import Evaluation, Result, Trained, train
 
     send("started")
     try:
@@ -37,30 +37,16 @@ def _work(pipe: Connection, job: dict[str, Any]) -> None:
         records = train(config, test=job["test"])
         record = next(records)
         while True:
-            if isinstance(record, Evaluation):
-                send("evaluation", step=record.step, values=record.values)
-                record = records.send(_told_to_stop(pipe) if job["may_stop"] else False)
-            elif isinstance(record, Flow):
-                send("flow", stage=record.stage, flow=record.flow and record.flow.as_dict())
-                record = next(records)
-            elif isinstance(record, Audit):
-                send("audit", audit=record.as_dict())
-                record = next(records)
-            elif isinstance(record, Writing):
-                send("writing", writing=record.as_dict())
-                record = next(records)
-            elif isinstance(record, Trained):
-                if job["test"] and config.task.writes:  # of all others only the numbers are kept
-                    send("weights", weights=as_text(record.parameters))
-                record = next(records)
-            else:
-                send(
-                    "result",
-                    result=record.as_dict(),
-                    config=config.to_toml(),
-                    task=config.task.card(),
-                )
+            # Of a sweep's many networks those that write keep their parameters, once confirmed.
+            if not isinstance(record, Trained) or (job["test"] and config.task.writes):
+                kind, content = message(record, config)
+                send(kind, **content)
+            if isinstance(record, Result):
                 return
+            if isinstance(record, Evaluation):
+                record = records.send(_told_to_stop(pipe) if job["may_stop"] else False)
+            else:
+                record = next(records)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
     except Exception:

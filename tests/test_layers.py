@@ -30,7 +30,7 @@ LAYERS = [
     ["config"],
     ["construction", "guessing", "weights"],
     ["training"],
-    ["spaces", "tracking"],
+    ["spaces", "tracking", "messages"],
     ["space_file", "trial_record", "worker", "views"],
     ["arm_progress", "search", "spool", "execution", "server", "notes"],
     ["sweep"],
