@@ -127,7 +127,9 @@ class Store:
                     "'longlag sweep quickstart'"
                 )
             try:
-                _prepare(root, database)
+                root.mkdir(parents=True, exist_ok=True)
+                with _alone(root):
+                    _prepare(root, database)
             except (OSError, sqlite3.Error) as error:
                 raise UserError(f"cannot open the store {database}: {error}") from None
             uri, artifacts = f"sqlite:///{database}", root / "artifacts"
@@ -329,7 +331,7 @@ class Store:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time: two that make the tables of a new database disturb each other."""
+    """One process at a time: two that make a new database or its tables disturb each other."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -349,7 +351,6 @@ def check_folder(root: Path) -> None:
 
 
 def _prepare(root: Path, database: Path) -> None:
-    root.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(database)
     try:
         # Write-ahead logging lets the UI read while a sweep writes; it stays set in the file.

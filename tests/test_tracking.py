@@ -156,15 +156,30 @@ def test_context_says_which_code_ran() -> None:
     assert all(isinstance(v, str) and v for v in tags.values())
 
 
-def test_two_processes_may_make_the_same_new_store(tmp_path: Path) -> None:
-    code = "from study.tracking import Store; Store.open('.', create=True)"
+def test_processes_may_make_the_same_new_store(tmp_path: Path) -> None:
+    # They wait for each other, so that all open it in the same moment.
+    code = """if True:
+    import sys, time
+    from pathlib import Path
+    from study.tracking import Store
+    Path(f"ready-{sys.argv[1]}").touch()
+    while len(list(Path().glob("ready-*"))) < 4:
+        time.sleep(.001)
+    Store.open('.', create=True)
+    """
     command = [sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
-    both = [
-        subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
+    processes = [
+        subprocess.Popen(
+            [*command, str(number)],
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
     ]
-    for process in both:
+    for process in processes:
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
 
