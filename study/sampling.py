@@ -10,7 +10,7 @@ from study.construction import build_model
 from study.errors import UserError
 from study.models.base import Model
 from study.models.decoding import beam, greedy, sample
-from study.probes.writing import LENGTH
+from study.probes.writing import beginning, go_on
 from study.seeding import generator
 from study.task_drawing import grey_blocks
 from study.tasks import TASKS
@@ -95,14 +95,10 @@ def written(task: Task, model: Model, request: Request) -> str:
         return _answer(task, model, request)
     if request.beam > 1:
         raise UserError("beam search looks for the best answer; a text that goes on has none")
-    batch = _prompt(task, request.prompt) if request.prompt else _first(task)
-    left = max(task.steps + 1 - len(batch.inputs), 1) if task.memorized else LENGTH
-    steps = request.length or left
+    start = _prompt(task, request.prompt) if request.prompt else beginning(task.validation())
     draws = generator("writing", request.seed, "sample")
     temperature = 1.0 if request.temperature is None else request.temperature
-    symbols = sample(model, batch, steps, draws, temperature)[:, 0].tolist()
-    start = batch.inputs[:, 0].argmax(-1).tolist()
-    return task.decode(start + symbols)
+    return go_on(model, task, start, draws, temperature, request.length)
 
 
 def _answer(task: GeneratingTask, model: Model, request: Request) -> str:
@@ -135,12 +131,6 @@ def _prompt(task: Task, text: str) -> Batch:
     if task.steps == 1 and len(symbols) > 1:
         raise UserError(f"task {task.name!r} reads one symbol, not {text!r}")
     return Batch(one_hot(symbols, task.input_size), torch.empty(0, 1, dtype=torch.long))
-
-
-def _first(task: Task) -> Batch:
-    """The first symbol of the first sequence that validates."""
-    first = task.validation().take(slice(1))
-    return Batch(first.inputs[:1], first.targets[:1])
 
 
 def sampled(run_id: str | None, request: Request) -> str:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from study.models.attention import Attended
 from study.models.base import Model
@@ -77,7 +77,7 @@ def writing(model: Model, task: Task, batch: Batch, width: int = 1) -> Writing |
             return Writing([], {}, _pictures(model, task, batch), attention)
         examples = _examples(model, task, batch.take(slice(EXAMPLES)), width)
         return Writing(examples, {}, {}, attention)
-    return Writing([], _texts(model, task, batch.take(slice(1))), {}, {})
+    return Writing([], _texts(model, task, batch), {}, {})
 
 
 def _examples(model: Model, task: GeneratingTask, batch: Batch, width: int) -> list[Example]:
@@ -146,16 +146,33 @@ def _attention(model: Model, task: GeneratingTask, batch: Batch) -> dict[str, fl
 
 
 def _texts(model: Model, task: Task, first: Batch) -> dict[str, str]:
-    """Continuations of the first symbol of a sequence."""
-    start = Batch(first.inputs[:1], first.targets[:1])
-    steps = task.steps if task.memorized else LENGTH
+    start = beginning(first)
     texts = {}
     for temperature in TEMPERATURES:
         draws = generator("writing", 0, "text", temperature)
-        symbols = sample(model, start, steps, draws, temperature)[:, 0]
-        shown = [int(start.inputs[0, 0].argmax()), *symbols.tolist()]
-        texts[f"{temperature:g}"] = task.decode(shown)
+        texts[f"{temperature:g}"] = go_on(model, task, start, draws, temperature)
     return texts
+
+
+def beginning(batch: Batch) -> Batch:
+    """The first symbol of the first sequence."""
+    first = batch.take(slice(1))
+    return Batch(first.inputs[:1], first.targets[:1])
+
+
+def go_on(
+    model: Model,
+    task: Task,
+    start: Batch,
+    draws: Generator,
+    temperature: float,
+    length: int | None = None,
+) -> str:
+    """The text that one sequence begins, sampled on for ``length`` symbols: by default LENGTH, or to
+    the end of what is learned by heart."""
+    left = max(task.steps + 1 - len(start.inputs), 1) if task.memorized else LENGTH
+    symbols = sample(model, start, length or left, draws, temperature)[:, 0]
+    return task.decode([*start.inputs[:, 0].argmax(-1).tolist(), *symbols.tolist()])
 
 
 def as_text(found: Writing) -> str:
