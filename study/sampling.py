@@ -1,7 +1,6 @@
 """`longlag sample`: what a trained network writes."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -131,9 +130,3 @@ def _prompt(task: Task, text: str) -> Batch:
     if task.steps == 1 and len(symbols) > 1:
         raise UserError(f"task {task.name!r} reads one symbol, not {text!r}")
     return Batch(one_hot(symbols, task.input_size), torch.empty(0, 1, dtype=torch.long))
-
-
-def sampled(run_id: str | None, request: Request) -> str:
-    """What the network of a run of this folder's store writes."""
-    config, model = trained(Store.open(Path()), run_id)
-    return written(config.task, model, request)

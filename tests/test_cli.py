@@ -464,3 +464,17 @@ def test_a_reader_that_leaves_early_is_no_error(swept: Path) -> None:
     )
     assert done.returncode in (0, 1)  # 1 from rich, which sees it first
     assert done.stderr == ""
+
+
+def test_what_a_prompt_has_that_is_read_as_rare_is_said(longlag, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("abcd" * 50, encoding="utf-8")
+    tiny = ("task.length=4", "model.hidden=2", "train.batch=2", "train.steps=2")
+    text = ("task.name=characters", "task.corpus=files", "task.path=a.txt")
+    code, *_ = longlag("train", *[word for s in (*text, *tiny) for word in ("--set", s)])
+    assert code == 0
+    code, out, err = longlag("sample", "--prompt", "a\N{RIGHTWARDS ARROW}bz\N{RIGHTWARDS ARROW}")
+    assert code == 0
+    assert out.startswith("a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}")
+    assert "'\N{RIGHTWARDS ARROW}z' of the prompt" in err
+    code, _, err = longlag("sample", "--prompt", "ab")
+    assert (code, err) == (0, "")

@@ -8,7 +8,7 @@ import torch
 
 from study.config import TrialConfig
 from study.errors import UserError
-from study.sampling import Request, sampled, trained, written
+from study.sampling import Request, trained, written
 from study.single import train_tracked
 from study.space_file import load
 from study.sweep import Sweep
@@ -52,6 +52,11 @@ def runs(folder: Path) -> dict[str, str]:
 def in_folder(folder: Path, runs: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def sampled(run: str | None, request: Request) -> str:
+    config, model = trained(Store.open(), run)
+    return written(config.task, model, request)
 
 
 def refusal(run: str | None, prompt: str = "") -> str:

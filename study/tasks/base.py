@@ -128,6 +128,10 @@ class Task(Choice):
                 )
         return [names.index(letter) for letter in text]
 
+    def unknown(self, text: str) -> str:
+        """The characters of an input that are read as one, the class of all that are not kept apart."""
+        return ""
+
     def decode(self, symbols: Sequence[int]) -> str:
         """What is written, as text."""
         names = [str(s) if self.answers is None else self.answers[s] for s in symbols]

@@ -87,6 +87,9 @@ class Characters(LabelTask, DatasetTask):
         places = {code: i for i, code in enumerate(self._text.characters.tolist(), 1)}
         return [places.get(code, 0) for code in codes]
 
+    def unknown(self, text: str) -> str:
+        return "".join(letter for letter in dict.fromkeys(text) if 0 in self.encode(letter))
+
     def decode(self, symbols: Sequence[int]) -> str:
         codes = [int(self._text.characters[s - 1]) if s else None for s in symbols]
         if self._of_bytes:
