@@ -12,6 +12,7 @@ import pandas as pd
 from analysis import columns
 from analysis.columns import frame
 from analysis.tasks import Task, card_of, number, read_task
+from study.labels import spoken
 
 if TYPE_CHECKING:
     from study.tracking import MetricPoint, RunRecord, StudyRecord
@@ -155,8 +156,8 @@ def _task_axes(space: Mapping[str, Any]) -> set[str]:
 def _arm_row(run: "RunRecord", task_axes: set[str], tasks: dict[str, Task]) -> dict[str, Any]:
     axes = {k.removeprefix("axis."): v for k, v in run.tags.items() if k.startswith("axis.")}
     card = card_of(run)
-    task_labels = [label for axis, label in axes.items() if axis in task_axes]
-    other = [label for axis, label in axes.items() if axis not in task_axes]
+    task_labels = [spoken(axis, label) for axis, label in axes.items() if axis in task_axes]
+    other = [spoken(axis, label) for axis, label in axes.items() if axis not in task_axes]
     name = str(card.get("name") or run.params.get("task.name") or "task")
     key = " · ".join(task_labels) or (f"{name}-{card['length']}" if "length" in card else name)
     tasks.setdefault(key, read_task(key, card, run.params))

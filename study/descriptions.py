@@ -269,7 +269,7 @@ def describe_space(space: Space, path: str) -> RenderableType:
     total = len(arms) * trials
     facts = _facts()
     facts.add_row("file", path)
-    named = ", ".join(arm.slug for arm in arms[:12]) + (" …" if len(arms) > 12 else "")
+    named = ", ".join(arm.title for arm in arms[:12]) + (" …" if len(arms) > 12 else "")
     facts.add_row("arms", f"{len(arms)}: {named}")
     seeds = f"{space.confirmations} fresh seed{'s' * (space.confirmations != 1)}"
     facts.add_row(

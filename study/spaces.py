@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from study.config import GROUPS, Flat, TrialConfig, full_name
+from study.labels import spoken
 from study.toml import Scalar
 
 
@@ -128,7 +129,7 @@ class Arm:
 
     @property
     def title(self) -> str:
-        return " · ".join(self.labels.values()) or "all"
+        return " · ".join(itertools.starmap(spoken, self.labels.items())) or "all"
 
 
 @lru_cache(maxsize=1)

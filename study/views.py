@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from study.labels import spoken
 from study.spaces import Arm, Space
 
 TAG = "mlflow.sharedViewState."
@@ -122,7 +123,8 @@ def views(space: Space) -> list[View]:
     tasks = list(itertools.product(*(space.compare[axis] for axis in task_axes)))
     for labels in tasks if other_axes and len(tasks) > 1 else []:
         shown = dict(zip(task_axes, labels, strict=True))
-        key, title = "-".join(("curves", *labels)), f"Curves: {', '.join(labels)}"
+        key = "-".join(("curves", *labels))
+        title = f"Curves: {', '.join(itertools.starmap(spoken, shown.items()))}"
         found.append(View(key, title, _curves(space, shown), charts=True))
     return found
 

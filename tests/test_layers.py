@@ -14,7 +14,7 @@ FILES = sorted(p for p in (ROOT / "study").rglob("*.py") if "__pycache__" not in
 # never a peer.
 LAYERS = [
     ["errors"],
-    ["notation", "registry", "seeding"],
+    ["notation", "registry", "seeding", "labels"],
     ["functions", "forms"],
     ["expressions"],
     ["equations"],
