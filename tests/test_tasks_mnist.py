@@ -96,7 +96,9 @@ def test_a_broken_file_is_told_in_one_line(
     assert str(file) in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"no gzip at all", gzip.compress(GOOD)[:-12]])
+@pytest.mark.parametrize(
+    "content", [b"no gzip at all", gzip.compress(GOOD)[:-12]], ids=["no gzip", "cut short"]
+)
 def test_a_broken_archive_is_told_in_one_line(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "bad.gz"
     file.write_bytes(content)
