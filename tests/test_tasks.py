@@ -88,10 +88,10 @@ def output_for(task: Task, values: Tensor) -> Tensor:
 
 
 def everything(task: Task) -> Batch:
-    """A large test set; of a data set, all there is."""
+    """A large test set; of a data set, all there is, or some thousand sequences all over it."""
     if not isinstance(task, DatasetTask):
         return task.test()
-    splits = task.splits().values()
+    splits = [b.take(slice(None, None, 1 + len(b) // 4000)) for b in task.splits().values()]
     ends = [b.ends for b in splits]
     return Batch(
         torch.cat([b.inputs for b in splits], dim=1),

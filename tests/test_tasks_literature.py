@@ -31,12 +31,16 @@ def next_of(task: Task, n: int, seed: int = 1) -> Batch:
 
 def symbols(batch: Batch) -> Tensor:
     """(T,B), -1 after the end."""
-    return batch.inputs.argmax(-1).where(batch.inputs.sum(-1) > 0, -1)
+    return _symbols(batch.inputs)
+
+
+def _symbols(inputs: Tensor) -> Tensor:
+    return inputs.argmax(-1).where(inputs.sum(-1) > 0, -1)
 
 
 def string(task: Task, batch: Batch, i: int) -> str:
     assert task.alphabet is not None
-    return "".join(task.alphabet[s] for s in symbols(batch)[:, i].tolist() if s >= 0)
+    return "".join(task.alphabet[s] for s in _symbols(batch.inputs[:, i]).tolist() if s >= 0)
 
 
 def lengths(batch: Batch) -> Tensor:
