@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from study.errors import UserError, unknown
+from study.errors import INTERRUPTED, UserError, unknown
 
 if TYPE_CHECKING:
     from study.config import TrialConfig
@@ -23,8 +23,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def main() -> None:

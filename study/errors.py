@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+INTERRUPTED = 130  # the exit code after Ctrl-C, 128 + SIGINT, as shells have it
+
 
 class UserError(ValueError):
     """A user's mistake. Its text is one line: what is wrong and what would be right.

@@ -1,16 +1,23 @@
 """`longlag train`: one configuration, one tracked run."""
 
+import os
+import signal
+import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import torch
 from rich.console import Console
 
 from study.config import TrialConfig
+from study.errors import INTERRUPTED
 from study.messages import message
 from study.tracking import FOLDER, SINGLE_RUNS, Store, check_folder
-from study.training import Evaluation, train
+from study.training import Evaluation, Record, Result, train
 from study.trial_record import TrialRecord
 from study.views import CUSTOM_MODELS
 
@@ -18,7 +25,11 @@ NOTE = "Single runs of `longlag train`, each with its `config.toml` to run it ag
 
 
 def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
-    """Trains, printing as it goes, and writes the run when it has ended. Returns the exit code."""
+    """Trains, printing as it goes, and writes the run when it has ended. Returns the exit code.
+
+    Ctrl-C ends the training at its next evaluation, and what there is then is written; a second one
+    gives it up.
+    """
     check_folder(folder.resolve() / FOLDER)
     store = Store.open(folder, create=True)
     torch.set_num_threads(1)  # as in a sweep, where each core has a trial of its own
@@ -35,14 +46,15 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     console.print(
         f"{title}: solved means {config.task.solved_rule}; chance {config.task.chance_loss:.4g}"
     )
-    try:
-        for item in train(config, test=test):
-            kind, content = message(item, config)
-            record.add(kind, {**content, "ms": _now()})
-            if isinstance(item, Evaluation):
-                console.print(_line(item))
-    except Exception:
-        record.add("error", {"traceback": traceback.format_exc(), "ms": _now()})
+    with _interrupted() as asked_to_stop:
+        try:
+            for item in _until(asked_to_stop, config, test):
+                kind, content = message(item, config)
+                record.add(kind, {**content, "ms": _now()})
+                if isinstance(item, Evaluation):
+                    console.print(_line(item))
+        except Exception:
+            record.add("error", {"traceback": traceback.format_exc(), "ms": _now()})
     experiment = store.experiment(SINGLE_RUNS, {"mlflow.note.content": NOTE} | CUSTOM_MODELS)
     run_id = store.write(experiment, record.to_run())
     if record.error:
@@ -52,7 +64,8 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     assert record.result is not None
     flow = record.flows.get("final") or {}
     life = flow.get("half_life_steps")
-    told = [f"{record.outcome} after {record.result['steps']} updates"]
+    ended = "stopped" if record.outcome == "pruned" else record.outcome
+    told = [f"{ended} after {record.result['steps']} updates"]
     told.append(f"gradient half-life {life:.3g} steps" if life else "gradient does not decay")
     told += [f"test {name} {value:.4g}" for name, value in record.result["test"].items()]
     console.print(
@@ -61,7 +74,43 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     if config.task.writes and record.outcome != "diverged":
         prompt = "" if config.task.reads != "generated" else " --prompt …"
         console.print(f"let it write: longlag sample {run_id[:8]}{prompt}")
-    return 0
+    return INTERRUPTED if asked_to_stop.is_set() else 0
+
+
+def _until(asked_to_stop: threading.Event, config: TrialConfig, test: bool) -> Iterator[Record]:
+    """The records of a training that ends at its first evaluation after it is asked to."""
+    records = train(config, test=test)
+    item = next(records)
+    while not isinstance(item, Result):
+        yield item
+        stops = isinstance(item, Evaluation) and asked_to_stop.is_set()
+        item = records.send(stops)
+    yield item
+
+
+@contextmanager
+def _interrupted() -> Iterator[threading.Event]:
+    """Set by a first Ctrl-C; a second one interrupts as ever."""
+    asked = threading.Event()
+
+    def ask(_: int, __: FrameType | None) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+        # Not by print: the signal may have come in the middle of one.
+        os.write(2, b"ends at the next evaluation and is recorded; Ctrl-C again gives it up\n")
+
+    before = signal.getsignal(signal.SIGINT)
+    in_background = (
+        before is not signal.default_int_handler
+    )  # or whoever calls has another use of it
+    if in_background or threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _line(evaluation: Evaluation) -> str:

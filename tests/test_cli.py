@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,11 +13,13 @@ import pytest
 from mlflow import MlflowClient
 
 import study.cli
+import study.training
 from study import descriptions
 from study.cells import CELLS
 from study.clipping import CLIPPING
 from study.config import GROUPS, known_names, plain_settings
 from study.credit import CREDIT
+from study.errors import UserError
 from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
 from study.models.attention import ATTENTION
 from study.nonlinearities import NONLINEARITIES
@@ -438,16 +441,39 @@ def test_a_training_that_fails_is_recorded_and_is_code_1(
     assert "traceback.txt" in {f.path for f in text}
 
 
-def test_interrupted_training_is_code_130(
-    in_swept: Path, longlag, monkeypatch: pytest.MonkeyPatch
+def test_a_first_ctrl_c_ends_training_and_keeps_it(
+    longlag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    evaluated = study.training.evaluate
+
+    def interrupt(*arguments: object) -> dict[str, float]:
+        monkeypatch.setattr("study.training.evaluate", evaluated)
+        signal.raise_signal(signal.SIGINT)
+        return evaluated(*arguments)
+
+    monkeypatch.setattr("study.training.evaluate", interrupt)
+    words = ["--set", "task.name=hello", "--set", "model.hidden=2", "--set", "train.steps=500"]
+    code, out, _ = longlag("train", *words)
+    assert code == 130
+    assert "stopped after 0 updates" in out
+    run = Store.open().newest("train")
+    assert MlflowClient(Store.open().uri).get_run(run).data.tags["outcome"] == "pruned"
+    assert longlag("sample", run, "--prompt", "h", "--length", "3")[0] == 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_gives_the_training_up(longlag, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("study.training.evaluate", interrupt)
     code, _, err = longlag("train")
     assert code == 130
     assert "Traceback" not in err
+    with pytest.raises(UserError, match="no finished run"):
+        Store.open().newest("train")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_reader_that_leaves_early_is_no_error(swept: Path) -> None:
