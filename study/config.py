@@ -31,6 +31,7 @@ from study.initializers import (
     INPUT_WEIGHTS,
     RECURRENT,
     VECTORS,
+    BiasInitializer,
 )
 from study.models.attention import ATTENTION, Attention
 from study.nonlinearities import NONLINEARITIES
@@ -74,6 +75,12 @@ class TrialConfig(Section):
     def cell(self) -> Cell:
         """The cell's equations, with as deep a transition as the model has."""
         return deep_transition(CELLS[self.model.cell], self.model.deep_hidden)
+
+    @property
+    def biases(self) -> BiasInitializer:
+        """How the biases start, on this task."""
+        bias = self.init.bias
+        return bias.for_lag(self.task.lag[1]) if bias.follows_lag else bias
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, Any]) -> "TrialConfig":

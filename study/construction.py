@@ -70,7 +70,7 @@ def _recurrent(config: TrialConfig, inputs: int, draws: Generator, *, both: bool
     settings: dict[str, Any] = {
         "recurrent": config.init.recurrent,
         "inputs": config.init.input,
-        "biases": config.init.bias,
+        "biases": config.biases,
         "vectors": config.init.vector,
         "generator": draws,
         "engine": config.train.engine,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def check(config: "TrialConfig") -> None:
     """Raises UserError for the first thing that another one excludes."""
     cell, init = config.cell, config.init
-    check_suits(cell, init.recurrent, init.input, init.bias, init.vector)
+    check_suits(cell, init.recurrent, init.input, config.biases, init.vector)
     if problem := config.regularizer.refusal(cell):
         raise UserError(problem)
     _check_guess(config)

@@ -10,6 +10,8 @@ from scipy import stats
 
 from study import Layer
 from study.cells import CELLS
+from study.config import TrialConfig
+from study.construction import build_model
 from study.equations import Cell
 from study.errors import UserError
 from study.initializers import BIASES, VECTORS, biases_of, vectors_of
@@ -153,6 +155,38 @@ def test_chrono_is_refused_where_no_gate_has_a_timescale(of, said):
 def test_a_chrono_range_without_steps_is_refused(given):
     with pytest.raises(UserError, match="t_m") as caught:
         BIASES.build({"name": "chrono", **given})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "lags", "longest"),
+    [
+        ({"name": "adding", "length": 30}, 1.0, 29),  # the first value, at the first step
+        ({"name": "copy", "length": 40}, 1.5, 75),  # 3/2 of the steps from a symbol to its recall
+    ],
+)
+def test_chrono_follows_the_lag_of_the_task(task, lags, longest):
+    bias = {"name": "chrono", "lags": lags}
+    config = TrialConfig.from_nested(
+        {"task": task, "model": {"cell": "lstm", "hidden": 2000}, "init": {"bias": bias}}
+    )
+    assert TrialConfig.from_flat(config.flat()) == config
+    drawn = dict(build_model(config).named_parameters())["layer.b_f"].detach().numpy()
+    assert stats.kstest(1 + np.exp(drawn), "uniform", (2, longest - 2)).pvalue > UNLIKELY
+
+
+def test_chrono_that_follows_a_lag_needs_one_that_is_long_enough():
+    with pytest.raises(UserError, match="set t_max"):
+        Layer(LSTM, 1, 3, biases={"name": "chrono", "lags": 1.0})
+    with pytest.raises(UserError, match=r"got 2 and 1 × 1\)") as caught:
+        TrialConfig.from_flat(
+            {
+                "task.length": 2,
+                "model.cell": "lstm",
+                "init.bias.name": "chrono",
+                "init.bias.lags": 1.0,
+            }
+        )
     assert "\n" not in str(caught.value)
 
 

@@ -65,6 +65,15 @@ def _keeps(form: Form, initializer: MatrixInitializer) -> bool:
 class BiasInitializer(Initializer):
     """Fills a layer's biases: all at once, as those of two gates may belong together."""
 
+    @property
+    def follows_lag(self) -> bool:
+        """Whether the biases depend on the task; then `for_lag` has those that can be drawn."""
+        return False
+
+    def for_lag(self, longest: int) -> "BiasInitializer":
+        """For a task whose answers depend on what came at most ``longest`` steps before."""
+        return self
+
     def draw(self, cell: Cell, hidden: int, generator: Generator) -> dict[str, Tensor]:
         """A float64 tensor (H,) for each of `biases_of`."""
         raise NotImplementedError

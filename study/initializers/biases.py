@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from study.equations import Cell
+from study.errors import UserError
 from study.initializers.base import BIASES, BiasInitializer, biases_of, uniform
 from study.initializers.gates import keeper
 
@@ -90,18 +91,38 @@ class Chrono(BiasInitializer):
 
     With t_min = 2 this is their LSTM, b_f = log U[1, t_max - 1]. An update gate, which keeps near 0
     as in h' = (1-z)*h + z*n, gets -b, their formula for GRUs. They set t_max to the task's longest lag:
-    the length for adding, 3/2 of it for copying.
+    the length for adding, 3/2 of it for copying; ``lags`` does so for tasks of any length.
     """
 
     name: Literal["chrono"] = "chrono"
     t_min: float = Field(default=2.0, gt=1, description="shortest timescale, steps")
     t_max: float = Field(default=100.0, gt=1, description="longest timescale, steps")
+    lags: float = Field(
+        default=0.0,
+        ge=0,
+        description="above 0: t_max is so many times the task's longest lag, whatever t_max says",
+    )
 
     @model_validator(mode="after")
     def _is_a_range(self) -> "Chrono":
-        if self.t_min >= self.t_max:
+        if not self.lags and self.t_min >= self.t_max:
             raise ValueError(f"t_min must be below t_max (got {self.t_min:g} and {self.t_max:g})")
         return self
+
+    @property
+    def follows_lag(self) -> bool:
+        return self.lags > 0
+
+    def for_lag(self, longest: int) -> "Chrono":
+        if not self.lags:
+            return self
+        t_max = self.lags * longest
+        if self.t_min >= t_max:
+            raise UserError(
+                f"init.bias.t_min must be below init.bias.lags times the task's longest lag (got "
+                f"{self.t_min:g} and {self.lags:g} × {longest})"
+            )
+        return Chrono(t_min=self.t_min, t_max=t_max)
 
     def refusal(self, cell: Cell) -> str | None:
         if keeper(cell):
@@ -115,6 +136,10 @@ class Chrono(BiasInitializer):
         )
 
     def draw(self, cell: Cell, hidden: int, generator: Generator) -> dict[str, Tensor]:
+        if self.lags:
+            raise UserError(
+                "init.bias.lags is of a task's lag, and a layer alone has none; set t_max"
+            )
         draws = torch.rand(hidden, generator=generator, dtype=torch.float64)
         level = torch.log(self.t_min + (self.t_max - self.t_min) * draws - 1)
         biases = _zeros(cell, hidden)
