@@ -85,8 +85,8 @@ def _recurrent(config: TrialConfig, inputs: int, draws: Generator, *, both: bool
 def _without_recurrence(encoder: Recurrent) -> None:
     """What reads a single step has no use for matrices on a state, which is zero then."""
     for layer in layers_of(encoder):
-        for name, parameter in layer.named_parameters():
-            if not set(name.split(".")).isdisjoint(layer.cell.recurrent_matrices):
+        for name in layer.cell.recurrent_matrices:
+            for parameter in layer.behind(name):
                 parameter.requires_grad_(False)
 
 

@@ -129,8 +129,20 @@ class Layer(nn.Module):
         )
 
     def parameter_count(self) -> int:
-        """Trained numbers; a constrained matrix counts those that it has left."""
-        return int(self.cell.parameter_count(self.input_size, self.hidden_size))
+        """Trained numbers; a constrained matrix counts those that it has left, a frozen one none."""
+        sizes = self.input_size, self.hidden_size
+        trained = (p for name, p in self.cell.parameters.items() if not self.is_frozen(name))
+        return sum(int(parameter.count(*sizes)) for parameter in trained)
+
+    def behind(self, name: str) -> list[nn.Parameter]:
+        """What is trained in place of the cell's parameter of that name: itself, or what a
+        parametrization makes it from; nothing where it is fixed."""
+        return [p for path, p in self.named_parameters() if name in path.split(".")]
+
+    def is_frozen(self, name: str) -> bool:
+        """Whether the parameter would be trained, but no gradient is asked for."""
+        found = self.behind(name)
+        return bool(found) and not any(p.requires_grad for p in found)
 
     def initial_state(self, x: Tensor) -> dict[str, Tensor]:
         """Zeros (B,H) for every state."""

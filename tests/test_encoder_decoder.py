@@ -185,6 +185,19 @@ def test_what_reads_one_step_has_no_recurrent_matrix() -> None:
     assert set(audit(model).matrices) == {f"decoder.U_{gate}" for gate in "ifgo"}
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_what_reads_one_step_counts_no_number_of_a_recurrent_matrix(name: str) -> None:
+    """An orthogonal matrix moves H² numbers, of which H(H-1)/2 count: these few are what is left out."""
+    settings = {"task": "digit-drawing", "model.cell": name, "model.hidden": 6}
+    model = build_model(TrialConfig.from_flat(settings))
+    encoder, decoder = model.layers
+    counts = {n: int(p.count(encoder.input_size, 6)) for n, p in encoder.cell.parameters.items()}
+    left = sum(n for p, n in counts.items() if p not in encoder.cell.recurrent_matrices)
+    readout = sum(p.numel() for n, p in model.named_parameters() if n.startswith("readout."))
+    assert encoder.parameter_count() == left
+    assert model.parameter_count() == left + decoder.parameter_count() + readout
+
+
 def test_the_slope_of_a_flow_with_attention_is_that_of_the_steps_that_write() -> None:
     c = config(task__variable=False, attention="soft")
     model, batch = double(c)

@@ -118,6 +118,5 @@ class Model(nn.Module):
     def parameter_count(self) -> int:
         """Trained numbers; a constrained matrix counts those that it has left."""
         within = {id(p) for layer in self.layers for p in layer.parameters()}
-        others = sum(p.numel() for p in self.parameters() if id(p) not in within)
-        idle = sum(p.numel() for p in self.parameters() if not p.requires_grad)
-        return others + sum(layer.parameter_count() for layer in self.layers) - idle
+        others = (p for p in self.parameters() if id(p) not in within and p.requires_grad)
+        return sum(p.numel() for p in others) + sum(part.parameter_count() for part in self.layers)

@@ -90,8 +90,7 @@ def audit(module: nn.Module) -> Audit:
         prefix = f"{path}." if len(layers) > 1 else ""
         gamma = slope_bound(layer.cell, layer.phi)
         for name in layer.cell.recurrent_matrices:
-            behind = [p for path, p in layer.named_parameters() if name in path.split(".")]
-            if behind and not any(p.requires_grad for p in behind):
+            if layer.is_frozen(name):
                 continue  # what reads a single step has no use for it
             u = getattr(layer, name).detach().double().cpu()
             if u.isfinite().all():
