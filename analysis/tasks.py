@@ -26,8 +26,8 @@ class Task:
     solved: str = ""
     metric: str | None = None
     chance_metric: float | None = None
-    solved_loss: float | None = None  # the criterion as a level of the loss, or of the metric
-    solved_metric: float | None = None
+    solved_loss: float | None = None  # the criterion, where it is a level of the loss
+    solved_metric: float | None = None  # the same, of the metric
 
     def met(self, loss: float, metric: float) -> bool | None:
         """Whether these numbers meet the criterion; None where the store does not say what it is."""
@@ -77,8 +77,9 @@ def read_task(key: str, card: Mapping[str, Any], params: Mapping[str, str]) -> T
         solved=str(card.get("solved") or ""),
         metric=card.get("metric") or None,
         chance_metric=known(card.get("chance_metric")),
-        solved_loss=known(params.get("task.solved_below")),
-        solved_metric=known(params.get("task.solved_at")),
+        # The parameters say it too, for most tasks: for those whose card does not.
+        solved_loss=known(card.get("solved_loss", params.get("task.solved_below"))),
+        solved_metric=known(card.get("solved_metric", params.get("task.solved_at"))),
     )
 
 

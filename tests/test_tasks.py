@@ -301,6 +301,21 @@ def test_perfect_predictions_solve(task: Task) -> None:
 
 
 @over(VARIANTS)
+def test_the_levels_of_the_criterion_are_where_it_turns(task: Task) -> None:
+    """In the units of the loss and of the metric, as the report draws and judges by them."""
+    for level, name, better in (
+        (task.solved_loss, "loss", -1e-6),
+        (task.solved_metric, task.metric, 1e-6),
+    ):
+        if level is None:
+            continue
+        assert name is not None
+        for edge, met in ((1 + better, True), (1 - better, False)):
+            told = {name: level * edge, "bits": level * edge / math.log(2)}
+            assert task.solved(told) == met
+
+
+@over(VARIANTS)
 def test_what_is_not_asked_does_not_count(task: Task) -> None:
     batch = next(task.training(1, 8))
     outputs = torch.randn(*batch.targets.shape[:2], task.output_size, generator=seeded(1))

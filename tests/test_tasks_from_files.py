@@ -111,6 +111,7 @@ def test_card_is_complete_and_json_and_lag_fits(given: dict[str, Any]) -> None:
     task: Task = TASKS.build(given)
     card = json.loads(json.dumps(task.card(), allow_nan=False))
     assert card["steps"] == task.steps
+    assert (card["solved_loss"] is None) != (card["solved_metric"] is None)
     low, high = task.lag  # type: ignore[attr-defined]
     assert 0 <= low <= high < task.steps
 

@@ -110,27 +110,25 @@ class Adding(SyntheticTask):
         return None
 
     @property
+    def solved_loss(self) -> float | None:
+        return {"urnn": self.solved_below, "irnn": 0.1}.get(self.version)
+
+    @property
     def solved_rule(self) -> str:
         match self.version:
-            case "urnn":
-                return f"mean squared error below {self.solved_below:g}"
-            case "irnn":
-                return "mean squared error below 0.1"
+            case "urnn" | "irnn":
+                return f"mean squared error below {self.solved_loss:g}"
             case "pascanu":
                 return "a squared error above 0.04 in less than 1% of the sequences"
             case "hochreiter":
                 return "every absolute error below 0.04 and their mean below 0.01"
 
     def solved(self, scores: Mapping[str, float]) -> bool:
-        match self.version:
-            case "urnn":
-                return scores["loss"] < self.solved_below
-            case "irnn":
-                return scores["loss"] < 0.1
-            case "pascanu":
-                return scores["correct"] > 0.99
-            case "hochreiter":
-                return scores["correct"] == 1 and scores["error"] < 0.01
+        if self.solved_loss is not None:
+            return scores["loss"] < self.solved_loss
+        if self.version == "pascanu":
+            return scores["correct"] > 0.99
+        return scores["correct"] == 1 and scores["error"] < 0.01
 
     def sample(self, generator: Generator, n: int) -> Batch:
         low = -1.0 if self.version == "hochreiter" else 0.0

@@ -170,6 +170,16 @@ class Task(Choice):
         """Whether scores measured on held-out sequences meet the criterion."""
         raise NotImplementedError
 
+    @property
+    def solved_loss(self) -> float | None:
+        """The level to which the loss must fall, where that alone is the criterion; else None."""
+        return getattr(self, "solved_below", None)
+
+    @property
+    def solved_metric(self) -> float | None:
+        """The level that ``metric`` must reach, where that alone is the criterion; else None."""
+        return getattr(self, "solved_at", None)
+
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Mean over steps and sequences, a scalar."""
         raise NotImplementedError
@@ -202,6 +212,8 @@ class Task(Choice):
             "floor_loss": self.floor_loss,
             "plateaus": dict(self.plateaus),
             "solved": self.solved_rule,
+            "solved_loss": self.solved_loss,
+            "solved_metric": self.solved_metric,
             "metric": self.metric,
             "chance_metric": self.chance_metric,
         }

@@ -132,6 +132,10 @@ class Characters(LabelTask, DatasetTask):
     def solved(self, scores: Mapping[str, float]) -> bool:
         return scores["bits"] < self.solved_below
 
+    @property
+    def solved_loss(self) -> float:
+        return self.solved_below * math.log(2)  # the loss is in nats
+
     def splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
         windows = {split: self._windows(split) for split in self._text.splits}
         every = windows["validation"]

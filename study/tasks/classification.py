@@ -51,16 +51,16 @@ class Classification(LabelTask, DatasetTask):
         return float(self._prior.max())
 
     @property
-    def solved_accuracy(self) -> float:
-        return self.chance_metric + self.solved_share * (1 - self.chance_metric)
+    def solved_metric(self) -> float:
+        # A millionth below: the sum of chance and its share need not be exactly 1.
+        return self.chance_metric + self.solved_share * (1 - self.chance_metric) - 1e-6
 
     @property
     def solved_rule(self) -> str:
-        return f"accuracy of at least {self.solved_accuracy:.4g}"
+        return f"accuracy of at least {self.solved_metric:.4g}"
 
     def solved(self, scores: Mapping[str, float]) -> bool:
-        # A millionth below: the sum of chance and its share need not be exactly 1.
-        return scores["accuracy"] >= self.solved_accuracy - 1e-6
+        return scores["accuracy"] >= self.solved_metric
 
 
 def stratified(labels: Sequence[int], shares: Sequence[float]) -> list[np.ndarray]:

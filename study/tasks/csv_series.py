@@ -116,14 +116,18 @@ class CsvSeries(Forecast):
         return min(self.chance_loss, *self._naive().values())
 
     @property
+    def solved_loss(self) -> float:
+        return self.solved_share * self._best
+
+    @property
     def solved_rule(self) -> str:
         return (
-            f"loss of at most {self.solved_share * self._best:.4g}, {self.solved_share:g} of the "
+            f"loss of at most {self.solved_loss:.4g}, {self.solved_share:g} of the "
             "best naive forecast's"
         )
 
     def solved(self, scores: Mapping[str, float]) -> bool:
-        return scores["loss"] <= self.solved_share * self._best
+        return scores["loss"] <= self.solved_loss
 
     def splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
         table = self._table

@@ -88,12 +88,16 @@ class DigitDrawing(GeneratingTask, DatasetTask):
         return {"digit and place known, nothing drawn before": _tables(self.levels).digit}
 
     @property
+    def solved_loss(self) -> float:
+        return _tables(self.levels).neighbours
+
+    @property
     def solved_rule(self) -> str:
-        level = _tables(self.levels).neighbours
+        level = self.solved_loss
         return f"loss below {level:.4g}, that of a table of digit, place, and pixels left and above"
 
     def solved(self, scores: Mapping[str, float]) -> bool:
-        return scores["loss"] < _tables(self.levels).neighbours
+        return scores["loss"] < self.solved_loss
 
     def scores(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
         return {

@@ -92,12 +92,15 @@ class InfluenceBalancing(DatasetTask):
         return float(0.5 * (1 - b.sum().square() / (self.length * b.square().sum())))
 
     @property
+    def solved_loss(self) -> float:
+        return (1 + self.solved_within) * self.floor_loss
+
+    @property
     def solved_rule(self) -> str:
-        most = (1 + self.solved_within) * self.floor_loss
-        return f"loss at most {most:.5g}, {self.solved_within:.0%} above the best θ's"
+        return f"loss at most {self.solved_loss:.5g}, {self.solved_within:.0%} above the best θ's"
 
     def solved(self, scores: Mapping[str, float]) -> bool:
-        return scores["loss"] <= (1 + self.solved_within) * self.floor_loss
+        return scores["loss"] <= self.solved_loss
 
     def splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
         ones = torch.ones(self.length, 1, 1)

@@ -12,6 +12,7 @@ from synthetic import MemoryStore, make
 from analysis import columns
 from analysis.runs import Results, read_study
 from analysis.summary import importances, pairs, ranks, summarize
+from analysis.tasks import read_task
 from study.errors import UserError
 from study.probes.audit import MatrixAudit, Timescales
 from study.tracking import RunRecord
@@ -78,6 +79,16 @@ def test_tasks_and_architectures_are_told_apart(results: Results) -> None:
     task = results.tasks["adding-50"]
     assert (task.length, task.solved_loss, task.metric) == (50, 0.01, None)
     assert results.tasks["digits"].solved_metric == 0.9
+
+
+def test_a_criterion_is_in_the_units_of_its_task_as_the_card_has_them() -> None:
+    """The parameter's unit need not be the loss's (bits), and need not apply to every version."""
+    params = {"task.solved_below": "2.5", "task.solved_at": "none"}
+    card = {"solved_loss": 1.73, "solved_metric": None}
+    assert read_task("text", card, params).met(1.8, 0.5) is False
+    unknown = read_task("adding", {"solved_loss": None, "solved_metric": None}, params)
+    assert (unknown.solved_loss, unknown.met(1.8, 0.5)) == (None, None)
+    assert read_task("told by its parameters alone", {}, params).met(1.8, 0.5) is True
 
 
 def _changed(store: MemoryStore, **tags: str) -> MemoryStore:
