@@ -7,6 +7,7 @@ from analysis import style
 from analysis.figures import Drawing, Missing, figure
 from analysis.runs import Results
 from analysis.summary import importances
+from analysis.wording import NOTHING
 
 FEW_TRIALS = 30
 SMALL_R2 = 0.1  # below it the forest explains next to nothing, and neither do its fractions
@@ -34,8 +35,7 @@ def importance(results: Results) -> Drawing:
             weak = r2 < SMALL_R2
             names.append(f"{style.plain(name, 24)}  (R² {r2:.2f}, n {own['trials'].iloc[0]})")
             for column, parameter in enumerate(parameters):
-                fraction = float(own["fraction"].get(parameter, 0.0))
-                _cell(panel, row, column, fraction, weak)
+                _cell(panel, row, column, own["fraction"].get(parameter), weak)
         panel.set_xlim(-0.5, max(len(parameters), 4) - 0.5)
         panel.set_ylim(len(arms) - 0.5, -0.5)
         panel.set_xticks(range(len(parameters)), [style.plain(p, 24) for p in parameters])
@@ -57,6 +57,8 @@ def importance(results: Results) -> Drawing:
             hints, beside the trials themselves in the figure before."""
     if (results.trials["outcome"] == "pruned").any():
         text += " Pruned trials count with the score they had when stopped."
+    if len(measured) < measured["arm"].nunique() * len(parameters):
+        text += f" {NOTHING}: the arm has no such hyperparameter."
     if len(refused):
         text += f" Without a row: {refused.size} arms ({'; '.join(sorted(set(refused)))})."
     if results.space.get("sampler") == "tpe":
@@ -71,7 +73,10 @@ def importance(results: Results) -> Drawing:
     )
 
 
-def _cell(panel: Axes, row: int, column: int, fraction: float, weak: bool) -> None:
+def _cell(panel: Axes, row: int, column: int, fraction: float | None, weak: bool) -> None:
+    if fraction is None:
+        panel.text(column, row, NOTHING, ha="center", va="center", color=style.MUTED)
+        return
     # Light to dark blue, readable in grey; a weak row keeps out of it.
     blue = (1 - 0.95 * fraction, 1 - 0.7 * fraction, 1 - 0.5 * fraction)
     panel.add_patch(

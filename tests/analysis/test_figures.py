@@ -22,10 +22,10 @@ ONE = {"lstm": ARCHITECTURES["lstm"]}
 ADDING = {"adding-50": ("adding", 50)}
 
 
-def searched_in_some_arms() -> MemoryStore:
+def searched_in_some_arms(trials: int = 4) -> MemoryStore:
     # The middle one of three is drawn where its values are, which a layout measures; none diverged.
     three = {name: ARCHITECTURES[name] for name in ("tanh", "lstm", "gru")}
-    store = make(trials=4, architectures=three)
+    store = make(trials=trials, architectures=three)
     for run in store.record.runs:
         if run.tags["axis.architecture"] == "tanh":
             run.params["clip.threshold"] = "none"
@@ -126,6 +126,22 @@ def test_many_arms_with_long_names_leave_nothing_cut_off(
     assert min(inside.x0, inside.y0) > -0.01
     assert inside.x1 < size[0] + 0.01
     assert inside.y1 < size[1] + 0.01
+
+
+def test_a_hyperparameter_that_an_arm_lacks_is_not_drawn_as_one_without_importance() -> None:
+    results = read_study(searched_in_some_arms(trials=10), "synthetic")
+    drawn = draw("importance", results)
+    assert isinstance(drawn, Drawing)
+    for panel in drawn.figure.axes:
+        shown = {tuple(text.get_position()): text.get_text() for text in panel.texts}
+        names = [label.get_text() for label in panel.get_xticklabels()]
+        rows = [label.get_text().split()[0] for label in panel.get_yticklabels()]
+        for (column, row), text in shown.items():
+            lacking = (names[int(column)], rows[int(row)]) == ("clip.threshold", "tanh")
+            assert (text == "–") == lacking
+            assert text == "–" or "%" in text
+        assert len(shown) == len(names) * len(rows)
+    assert "no such hyperparameter" in drawn.caption
 
 
 def test_labels_of_levels_that_nearly_meet_do_not_overlap() -> None:
