@@ -248,7 +248,8 @@ def _range(spec: Mapping[str, Any]) -> str:
         text = "one of " + ", ".join(str(value) for value in spec["values"])
     else:
         text = f"{spec.get('low')} to {spec.get('high')}"
-        text += ", uniform in the logarithm" if spec.get("log") else ", uniform"
+        scales = {"log": " in the logarithm", "log_below_one": " in the logarithm of 1 minus it"}
+        text += ", uniform" + next((words for key, words in scales.items() if spec.get(key)), "")
     conditions = [
         f"{name} is {wording.listing([str(v) for v in allowed], 'or')}"
         for name, allowed in (spec.get("when") or {}).items()
@@ -281,7 +282,7 @@ def _spread(row: Mapping[str, Any], name: str) -> str:
 
 
 def _matrices(compared: pd.DataFrame) -> list[dict[str, Any]]:
-    """Per task the architectures and P(row < column)."""
+    """Per task the architectures and P(row does better than column)."""
     found = []
     for task, own in compared.groupby("task", sort=False):
         cells = {(r.architecture, r.other): r.probability for r in own.itertuples()}

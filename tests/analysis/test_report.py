@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from analysis import wording
 from analysis.columns import TABLES
 from analysis.figures import FIGURES
 from analysis.findings import findings
-from analysis.report import prose, write_report
+from analysis.report import _range, prose, write_report
 from analysis.runs import read_study
 from analysis.summary import summarize
 
@@ -284,3 +285,18 @@ def test_prose_has_code_and_emphasis_and_nothing_else() -> None:
         "<em>carried</em>: see <code>a &lt; b</code>, 2*3*4 and "
         "&lt;script&gt;alert(1)&lt;/script&gt;"
     )
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"low": 0.1, "high": 1.0, "log": True}, "0.1 to 1.0, uniform in the logarithm"),
+        (
+            {"low": 0.5, "high": 0.99, "log": False, "log_below_one": True},
+            "0.5 to 0.99, uniform in the logarithm of 1 minus it",
+        ),
+        ({"low": 1, "high": 4, "log": False, "log_below_one": False}, "1 to 4, uniform"),
+    ],
+)
+def test_a_searched_range_says_on_which_scale(spec: dict[str, Any], words: str) -> None:
+    assert _range(spec) == words
