@@ -29,8 +29,9 @@ _PALETTE = [sns.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3, 4,
 _DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (2.5, 1.2))]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*", "<", ">"]
 
+SOLVED = "#029e73"
 OUTCOMES: Mapping[str, tuple[str, str, str]] = {  # colour, hatch, label
-    "solved": ("#029e73", "", "solved"),
+    "solved": (SOLVED, "", "solved"),
     "budget": ("#c9c9c9", "", "ran out of updates"),
     "pruned": ("#efefef", "////", "pruned"),
     "diverged": ("#d55e00", "xxxx", "diverged"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from analysis import columns
 from analysis.columns import frame
 from analysis.importance import importance
-from analysis.runs import Results
+from analysis.runs import ENDED, Results
 from analysis.statistics import (
     half_life,
     iqm,
@@ -56,9 +56,7 @@ def _summarize(
     both = pd.concat([trials, every])
     return {
         **{name: arm[name] for name in ("arm", "task", "architecture", "planned", "arm_run_id")},
-        "trials": int(
-            trials["outcome"].isin(("solved", "budget", "pruned", "diverged", "failed")).sum()
-        ),
+        "trials": int(trials["outcome"].isin(ENDED).sum()),
         **{name: int(outcomes.get(name, 0)) for name in ("solved", "pruned", "diverged", "failed")},
         "out_of_budget": int(outcomes.get("budget", 0)),
         "unfinished": int(outcomes.get("running", 0) + outcomes.get("interrupted", 0)),

@@ -50,7 +50,7 @@ def expected_best(results: Results) -> Drawing:
                 markersize=4.5,
                 markevery=max(1, len(values) // 8),
             )
-        panel.axhspan(-1, 0, color="#029e73", alpha=0.08, linewidth=0)
+        panel.axhspan(-1, 0, color=style.SOLVED, alpha=0.08, linewidth=0)
         panel.axhline(0, color=style.MUTED, linewidth=0.8)
         panel.set_xlim(left=0.6)
         style.whole_numbers(panel)

@@ -6,6 +6,7 @@ from analysis import style
 from analysis.figures import Drawing, Missing, figure
 from analysis.runs import Results
 from analysis.statistics import iqm, wilson_interval
+from analysis.summary import CONFIRMED
 from analysis.tasks import Task
 
 
@@ -13,7 +14,7 @@ from analysis.tasks import Task
 def performance_against_length(results: Results) -> Drawing:
     """Per kind of task: test loss over chance, and the fraction solved, against length."""
     runs = results.confirmations
-    runs = runs[runs["outcome"].isin(("solved", "budget", "diverged"))]
+    runs = runs[runs["outcome"].isin(CONFIRMED)]
     families: dict[str, list[Task]] = {}
     for task in results.tasks.values():
         if task.length is not None and task.chance_loss and (runs["task"] == task.key).any():

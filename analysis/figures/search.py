@@ -73,7 +73,7 @@ def _values(trials: pd.DataFrame, name: str) -> pd.Series:
 
 
 def _range(panel: Axes, spec: Mapping[str, Any]) -> None:
-    """The range that was searched, a little more than it, on the scale that it was searched on."""
+    """The range that was searched, and a little more; logarithmic where the search was."""
     low, high = number(spec.get("low")), number(spec.get("high"))
     if spec.get("log"):
         panel.set_xscale("log")
@@ -89,7 +89,7 @@ def _range(panel: Axes, spec: Mapping[str, Any]) -> None:
 def _panel(
     panel: Axes, trials: pd.DataFrame, values: pd.Series, looks: dict[str, style.Look]
 ) -> None:
-    panel.axhspan(-1.06, 0, color="#029e73", alpha=0.08, linewidth=0)
+    panel.axhspan(-1.06, 0, color=style.SOLVED, alpha=0.08, linewidth=0)
     panel.axhline(0, color=style.MUTED, linewidth=0.8)
     panel.axhline(1, color=style.MUTED, linewidth=0.8, linestyle=":")
     groups = list(trials.groupby("architecture", sort=False))

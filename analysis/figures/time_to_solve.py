@@ -7,14 +7,14 @@ from analysis import style
 from analysis.figures import Drawing, Missing, figure
 from analysis.runs import Results
 from analysis.statistics import kaplan_meier, wilson_interval
-from analysis.summary import times_to_solve
+from analysis.summary import CONFIRMED, times_to_solve
 
 
 @figure("time_to_solve", "How many had solved the task, and when", order=40)
 def time_to_solve(results: Results) -> Drawing:
     """A staircase an arm; at the right its final fraction with the Wilson interval."""
     runs = results.confirmations
-    runs = runs[runs["outcome"].isin(("solved", "budget", "diverged"))]
+    runs = runs[runs["outcome"].isin(CONFIRMED)]
     if runs.empty:
         raise Missing("There are no confirmation runs, of which this would show the times.")
     looks = style.looks(results.architectures)
