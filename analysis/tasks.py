@@ -18,7 +18,8 @@ class Task:
 
     key: str
     title: str = ""
-    length: float | None = None
+    length: float | None = None  # the parameter that says how long the lag is
+    steps: float | None = None  # that are read, of the longest sequence
     written: float = 0.0  # steps that are written after those that are read
     loss: str = "loss"
     chance_loss: float | None = None
@@ -41,7 +42,7 @@ class Task:
 
     @property
     def caption(self) -> str:
-        steps = f", {counted(round(self.length), 'step')}" if self.length is not None else ""
+        steps = f", {counted(round(self.steps), 'step')}" if self.steps is not None else ""
         if steps and self.written:
             steps += f" read and then up to {self.written:g} written"
         return f"{self.title}{steps}" if self.title else self.key
@@ -49,7 +50,7 @@ class Task:
     @property
     def span(self) -> float | None:
         """The steps over which a gradient was followed: those read and those written."""
-        return None if self.length is None else self.length + self.written
+        return None if self.steps is None else self.steps + self.written
 
 
 def card_of(run: "RunRecord") -> dict[str, Any]:
@@ -70,6 +71,7 @@ def read_task(key: str, card: Mapping[str, Any], params: Mapping[str, str]) -> T
         key=key,
         title=str(card.get("title") or ""),
         length=known(card.get("length")),
+        steps=known(card.get("steps", card.get("length"))),
         written=known(card.get("written")) or 0.0,
         loss=str(card.get("loss") or "loss"),
         chance_loss=known(card.get("chance_loss")),

@@ -125,7 +125,7 @@ def _titled(results: Results, tasks: list[str]) -> str:
 
 
 def _lengths(results: Results, tasks: list[str]) -> list[float]:
-    found = (results.tasks[task].length for task in tasks)
+    found = (results.tasks[task].span for task in tasks)
     return sorted({length for length in found if length is not None and length > 0})
 
 

@@ -15,6 +15,7 @@ from analysis.summary import importances, pairs, ranks, summarize
 from analysis.tasks import read_task
 from study.errors import UserError
 from study.probes.audit import MatrixAudit, Timescales
+from study.tasks import TASKS
 from study.tracking import RunRecord
 
 
@@ -89,6 +90,15 @@ def test_a_criterion_is_in_the_units_of_its_task_as_the_card_has_them() -> None:
     unknown = read_task("adding", {"solved_loss": None, "solved_metric": None}, params)
     assert (unknown.solved_loss, unknown.met(1.8, 0.5)) == (None, None)
     assert read_task("told by its parameters alone", {}, params).met(1.8, 0.5) is True
+
+
+def test_the_steps_of_a_task_are_those_of_its_sequences_not_its_parameter_length() -> None:
+    """Copy memory's T blanks stand between ten symbols shown and ten recalled."""
+    task = read_task("copy", TASKS.build({"name": "copy", "length": 100}).card(), {})
+    assert (task.length, task.steps, task.span) == (100, 120, 120)
+    assert task.caption == "Copy memory, 120 steps"
+    strings = TASKS.build({"name": "transduction", "length": 10, "variable": True})
+    assert read_task("strings", strings.card(), {}).span == 10 + 11
 
 
 def _changed(store: MemoryStore, **tags: str) -> MemoryStore:
