@@ -129,6 +129,7 @@ SUMMARY: Columns = {
     "pruned": ("int64", "trials stopped early as unpromising"),
     "diverged": ("int64", "trials with a non-finite or exploding loss"),
     "failed": ("int64", "trials that ended with an error"),
+    "lost": ("bool", "every planned trial diverged or failed: there is nothing to confirm"),
     "unfinished": ("int64", "trials recorded as still running or interrupted"),
     "confirmations": ("int64", "confirmation runs that have ended, failed ones left out"),
     "confirmed": ("int64", "confirmation runs that met the criterion"),

@@ -42,8 +42,13 @@ def _about(results: Results, task: Task, arms: pd.DataFrame) -> list[str]:
     if run.empty:
         sentences = [_unconfirmed(arms)]
     elif len(run) < len(arms):
-        missing = list(arms.loc[arms["confirmations"] == 0, "architecture"])
-        sentences.append(f"No confirmation runs yet: {listing(missing)}.")
+        missing = arms[arms["confirmations"] == 0]
+        lost = list(missing.loc[missing["lost"], "architecture"])
+        awaited = list(missing.loc[~missing["lost"], "architecture"])
+        if lost:
+            sentences.append(f"Nothing to confirm, as no trial came through: {listing(lost)}.")
+        if awaited:
+            sentences.append(f"No confirmation runs yet: {listing(awaited)}.")
     sentences += [_lost(arms), _half_lives(task, arms), _must_vanish(results, run)]
     return [sentence for sentence in sentences if sentence]
 

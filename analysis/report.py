@@ -21,7 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from analysis import columns, style, wording
+from analysis import columns, reach, style, wording
 from analysis.figures import FigureEntry, Missing, in_order
 from analysis.findings import findings
 from analysis.runs import Reader, Results, read_study
@@ -185,6 +185,7 @@ def _render(
         space_json=_json(results.space),
         results=results,
         when=_when(),
+        reach=reach.sentences(results, summary),
         findings=findings(results, summary),
         budget=_budget(results),
         ranges={name: _range(spec) for name, spec in results.searched.items()},

@@ -59,6 +59,9 @@ def _summarize(
         "trials": int(trials["outcome"].isin(ENDED).sum()),
         **{name: int(outcomes.get(name, 0)) for name in ("solved", "pruned", "diverged", "failed")},
         "out_of_budget": int(outcomes.get("budget", 0)),
+        "lost": bool(
+            trials["outcome"].isin(("diverged", "failed")).sum() >= max(arm["planned"], 1)
+        ),
         "unfinished": int(outcomes.get("running", 0) + outcomes.get("interrupted", 0)),
         "confirmations": len(runs),
         "confirmed": solved,

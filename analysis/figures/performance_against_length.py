@@ -4,10 +4,10 @@ import numpy as np
 
 from analysis import style
 from analysis.figures import Drawing, Missing, figure
+from analysis.reach import families
 from analysis.runs import Results
 from analysis.statistics import iqm, wilson_interval
 from analysis.summary import CONFIRMED
-from analysis.tasks import Task
 
 
 @figure("performance_against_length", "Performance against length", order=20)
@@ -15,12 +15,9 @@ def performance_against_length(results: Results) -> Drawing:
     """Per kind of task: test loss over chance, and the fraction solved, against length."""
     runs = results.confirmations
     runs = runs[runs["outcome"].isin(CONFIRMED)]
-    families: dict[str, list[Task]] = {}
-    for task in results.tasks.values():
-        if task.length is not None and task.chance_loss and (runs["task"] == task.key).any():
-            families.setdefault(task.family, []).append(task)
-    families = {k: v for k, v in families.items() if len({task.length for task in v}) > 1}
-    if not families:
+    confirmed = set(runs["task"])
+    compared = families(t for t in results.tasks.values() if t.chance_loss and t.key in confirmed)
+    if not compared:
         if runs.empty:
             raise Missing("There are no confirmation runs, of which this would show the test loss.")
         lengths = ", ".join(
@@ -33,10 +30,9 @@ def performance_against_length(results: Results) -> Drawing:
             "performance falls with length. Compare several lengths to draw this."
         )
     looks = style.looks(results.architectures)
-    drawn, axes = style.panels(2 * len(families), height=2.6)
+    drawn, axes = style.panels(2 * len(compared), height=2.6)
     used = []
-    for row, (family, tasks) in enumerate(families.items()):
-        tasks = sorted(tasks, key=lambda task: task.length or 0)
+    for row, (family, tasks) in enumerate(compared.items()):
         ticks = sorted({task.length for task in tasks if task.length is not None})
         left, right = axes[2 * row : 2 * row + 2]
         # As a share of the axis, however far the lengths lie apart.
