@@ -20,8 +20,10 @@ def view_links(store: Store, root: str) -> list[str]:
     lines = []
     for study in store.headings():
         lines.append(study.name)
-        for view in saved(study.tags):
-            lines.append(f"  {view.title:<18} {root}/{view.url(study.experiment_id)}")
+        views = saved(study.tags)
+        width = max((len(view.title) for view in views), default=0)
+        for view in views:
+            lines.append(f"  {view.title:<{width}}  {root}/{view.url(study.experiment_id)}")
     return lines
 
 
