@@ -43,6 +43,7 @@ TRIAL_METRICS = (
 # Where MLflow puts a chart of every metric that no chart of ours has; kept, but folded.
 _GENERATED = (
     "Model metrics",
+    "attention",
     "best",
     "final",
     "gradient_flow/final",

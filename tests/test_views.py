@@ -4,12 +4,26 @@ import json
 
 import pytest
 
+from study.config import TrialConfig
+from study.messages import message
 from study.notes import arm_note, experiment_note
 from study.server import view_links
 from study.space_file import available, load
 from study.spaces import Space
 from study.tracking import Store
-from study.views import TAG, View, _color_of_group, children_url, run_color, saved, tags, views
+from study.training import train
+from study.trial_record import TrialRecord
+from study.views import (
+    _GENERATED,
+    TAG,
+    View,
+    _color_of_group,
+    children_url,
+    run_color,
+    saved,
+    tags,
+    views,
+)
 
 TAG_VALUE_LIMIT = 20_000  # mlflow.utils.validation.MAX_EXPERIMENT_TAG_VAL_LENGTH
 NETWORKS = {name: {"model.cell": name} for name in ("elman", "lstm", "gru")}
@@ -93,6 +107,21 @@ def test_no_chart_is_sorted_into_a_section_that_is_not_there():
         assert {chart["metricSectionId"] for chart in charts} <= set(sections)
         assert len({chart["uuid"] for chart in charts}) == len(charts)
         assert view.charts == bool(charts)
+
+
+def test_every_metric_that_a_run_can_have_is_in_a_folded_section():
+    """MLflow sorts a metric by what stands before its last slash."""
+    small = {"model.hidden": 3, "train.steps": 2, "train.evaluate_every": 1, "train.batch": 2}
+    task = {"task": "transduction", "task.length": 3, "attention": "soft", "decoder.beam": 2}
+    config = TrialConfig.from_flat(small | task)
+    record = TrialRecord("k", "n", "single", config.complete())
+    for item in train(config, test=True):
+        kind, content = message(item, config)
+        record.add(kind, content | {"ms": 0})
+    names = {point.key for point in record.to_run().points}
+    assert {"attention/peak", "test/beam_exact", "train/loss", "init/spectral_radius"} <= names
+    sections = {name.rpartition("/")[0] or "Model metrics" for name in names}
+    assert sections == set(_GENERATED)
 
 
 def test_nothing_compared():
