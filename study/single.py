@@ -5,10 +5,11 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -62,11 +63,9 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
         console.print(f"failed; recorded as run {run_id} in experiment {SINGLE_RUNS!r}")
         return 1
     assert record.result is not None
-    flow = record.flows.get("final") or {}
-    life = flow.get("half_life_steps")
     ended = "stopped" if record.outcome == "pruned" else record.outcome
     told = [f"{ended} after {record.result['steps']} updates"]
-    told.append(f"gradient half-life {life:.3g} steps" if life else "gradient does not decay")
+    told += _gradient(record.flows.get("final"))
     told += [f"test {name} {value:.4g}" for name, value in record.result["test"].items()]
     console.print(
         f"{', '.join(told)}\nrun {run_id} in experiment {SINGLE_RUNS!r}; browse: longlag ui"
@@ -111,6 +110,14 @@ def _interrupted() -> Iterator[threading.Event]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _gradient(flow: Mapping[str, Any] | None) -> list[str]:
+    """How its norm falls with the lag; nothing where it is not finite, or too short for a slope."""
+    if flow is None or flow["log_slope_per_step"] is None:
+        return []
+    life = flow["half_life_steps"]
+    return [f"gradient half-life {life:.3g} steps" if life else "gradient does not decay"]
 
 
 def _line(evaluation: Evaluation) -> str:

@@ -428,6 +428,35 @@ def test_train_runs_again_to_the_same_numbers(in_swept: Path, longlag) -> None:
     assert not any(key.startswith("test/") for key in last.metrics)
 
 
+LINEAR = {"model.phi": "identity", "train.lr": "1e-9"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"train.optimizer": "sgd", "train.lr": "1e30", "clip": "none"}, None),  # not finite
+        (
+            {"init.recurrent": "scaled-identity", "init.recurrent.scale": "2", **LINEAR},
+            "does not decay",
+        ),
+        (
+            {"init.recurrent": "scaled-identity", "init.recurrent.scale": "0.5", **LINEAR},
+            "half-life 1 steps",
+        ),
+    ],
+)
+def test_train_tells_of_the_gradient_what_was_measured(
+    in_swept: Path, longlag, settings: dict[str, str], words: str | None
+) -> None:
+    small = {"task.length": "8", "model.cell": "elman", "model.hidden": "3", "train.steps": "3"}
+    given = [part for k, v in (small | settings).items() for part in ("--set", f"{k}={v}")]
+    code, out, _ = longlag("train", *given)
+    assert code == 0
+    told = [part for part in re.split(r"[,\n]", out) if "gradient" in part]
+    assert (words in told[0]) if words else not told
+    assert len(told) <= 1
+
+
 def test_a_training_that_fails_is_recorded_and_is_code_1(
     in_swept: Path, longlag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
