@@ -541,6 +541,27 @@ def test_warped_letters(variable: bool, padded: bool) -> None:
         assert max(seen.values()) < 1.2 * min(seen.values())
 
 
+@pytest.mark.parametrize("variable", [False, True])
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("length", [5, 6, 30])
+def test_the_lag_of_warped_letters(length: int, variable: bool, padded: bool) -> None:
+    """Back to where the letter before was shown last; in 2000 sequences the rarest lag is there."""
+    task = named("warp", length=length, warping=4, variable=variable, padded=padded)
+    batch = next_of(task, 2000)
+    lags = set()
+    for i in range(2000):
+        text = string(task, batch, i)
+        before, shown, present = None, 0, text[0]
+        for t, letter in enumerate(text):
+            if letter not in ("·", present):
+                before, present = shown, letter
+            if letter != "·":
+                shown = t
+            if before is not None:
+                lags.add(t - before)
+    assert (min(lags), max(lags)) == task.lag
+
+
 def test_waveforms() -> None:
     curves = [named("waveform", waveform=k).curve for k in range(1, 6)]  # type: ignore[attr-defined]
     for curve in curves:

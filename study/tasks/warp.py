@@ -72,8 +72,12 @@ class Warp(SyntheticTask):
     @property
     def lag(self) -> tuple[int, int]:
         # To the first step of the letter that is asked for, unpadded to its last.
-        most = 2 * self.warping - 1 if self.padded else self.warping
-        return 1, most
+        if not self.padded:
+            return 1, self.warping if self.variable else min(
+                self.warping, self.length - self.warping
+            )
+        fewest = 1 if self.variable else self.warping
+        return fewest, min(2 * self.warping, self.length) - 1
 
     @property
     def alphabet(self) -> str:
