@@ -112,10 +112,10 @@ def _check_writing(config: "TrialConfig") -> None:
             "is wanted in every pixel; leave it at 1"
         )
     if decoder.teacher_forcing < 1:
-        if config.attention.name == "hard":
+        if config.attention.by_chance:
             raise UserError(
-                "attention 'hard' learns from what the symbol written there costs, and with "
-                "decoder.teacher_forcing below 1 it changes later ones too; set that to 1"
+                f"attention {config.attention.name!r} learns from what the symbol written there costs, "
+                "and with decoder.teacher_forcing below 1 it changes later ones too; set that to 1"
             )
         if config.clip.signal_limit is not None:
             raise UserError(

@@ -50,6 +50,7 @@ class Attention(Choice):
     """Whether, and how, each step that writes looks at the outputs of all steps that were read."""
 
     looks: ClassVar[bool] = True
+    by_chance: ClassVar[bool] = False  # in training; it learns from what a symbol then costs
 
     def check(self, hidden: int, memory: int) -> None:
         """Raises UserError where states of one size cannot be compared with outputs of the other."""
@@ -125,6 +126,7 @@ class HardAttention(_Scored):
     """
 
     name: Literal["hard"] = "hard"
+    by_chance: ClassVar[bool] = True
     decay: float = Field(default=0.9, ge=0, lt=1, description="of the baseline, an update")
     entropy: float = Field(default=0.01, ge=0, description="weight of the entropy bonus")
 
