@@ -141,15 +141,12 @@ class TrainConfig(Section):
             raise ValueError(
                 f"momentum is a parameter of sgd, nesterov and rmsprop, not of {self.optimizer}; set it to 0"
             )
-        if self.optimizer != "guess" and self.guess_range != 100:
-            raise ValueError(
-                f"guess_range is a parameter of guess, not of {self.optimizer}; leave it at 100"
-            )
         if self.optimizer == "guess" and self.input_noise:
             raise ValueError("input_noise is for training; guess has none, set it to 0")
-        usual = type(self).model_fields["alpha"].default
-        if self.optimizer != "rmsprop" and self.alpha != usual:
-            raise ValueError(
-                f"alpha is a parameter of rmsprop, not of {self.optimizer}; leave it at {usual}"
-            )
+        for name, owner in (("guess_range", "guess"), ("alpha", "rmsprop")):
+            usual = type(self).model_fields[name].default
+            if self.optimizer != owner and getattr(self, name) != usual:
+                raise ValueError(
+                    f"{name} is a parameter of {owner}, not of {self.optimizer}; leave it at {usual:g}"
+                )
         return self

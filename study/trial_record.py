@@ -100,8 +100,8 @@ class TrialRecord:
             "wall_seconds": r["wall_seconds"],
             "seconds_per_step": r["seconds_per_step"],
         }
-        for prefix, split in (("best", "best"), ("final", "final")):
-            values |= {f"{prefix}/validation_{k}": v for k, v in r[split].items()}
+        for when in ("best", "final"):
+            values |= {f"{when}/validation_{k}": v for k, v in r[when].items()}
         values |= {f"test/{k}": v for k, v in r["test"].items()}
         for stage, flow in self.flows.items():
             for name in ("half_life_steps", "log_slope_per_step"):

@@ -24,8 +24,8 @@ def main(pipe: Connection) -> None:
 
 def _work(pipe: Connection, job: dict[str, Any]) -> None:
     def send(kind: str, **content: Any) -> None:
-        message = {"kind": kind, "key": job["key"], "ms": int(time.time() * 1000), **content}
-        pipe.send_bytes(json.dumps(message).encode())
+        about = {"kind": kind, "key": job["key"], "ms": int(time.time() * 1000)}
+        pipe.send_bytes(json.dumps(about | content).encode())
 
     from study.config import TrialConfig
     from study.messages import message
