@@ -240,7 +240,7 @@ def _half_lives(task: Task, arms: pd.DataFrame) -> str:
         )
         for row in known.itertuples()
     ]
-    text = "Half-life in steps of the gradient of the output h, before → after training"
+    text = "Half-life in steps of the gradient of the output, before → after training"
     return f"{text}: {', '.join(parts)}."
 
 

@@ -167,6 +167,7 @@ def _arm_row(run: "RunRecord", task_axes: set[str], tasks: dict[str, Task]) -> d
         "architecture": " · ".join(other) or run.params.get("model.cell", "all"),
         "arm_run_id": run.run_id,
         "cell": run.params.get("model.cell", ""),
+        "output": run.tags.get("cell.output", "h"),
         "planned": run.metrics.get("trials/planned", math.nan),
         "budget": number(run.params.get("train.steps")),
         "batch": number(run.params.get("train.batch")),

@@ -159,6 +159,7 @@ class Sweep:
                 "study": self.space.name,
                 "arm": arm.slug,
                 "task.card": json.dumps(template.task.card()),
+                "cell.output": template.cell.output,
                 "mlflow.runColor": run_color(self.space, arm),
                 **{f"axis.{axis}": label for axis, label in arm.labels.items()},
             },

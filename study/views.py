@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from study.cells import CELLS
 from study.labels import spoken
-from study.spaces import Arm, Space
+from study.spaces import Arm, Space, complete
 
 TAG = "mlflow.sharedViewState."
 CUSTOM_MODELS = {"mlflow.experimentKind": "custom_model_development"}
@@ -212,6 +213,8 @@ def _curves(space: Space, shown: Mapping[str, str]) -> dict[str, Any]:
     """Means over the runs of each arm; only of the arms that have the ``shown`` labels."""
     arms = [arm for arm in space.arms() if shown.items() <= arm.labels.items()]
     axes = [axis for axis in space.compare if axis not in shown]
+    cells = (str(complete(space.example(arm))["model.cell"]) for arm in arms)
+    outputs = dict.fromkeys(CELLS[cell].output for cell in cells)
     role = "confirmation" if space.confirmations else "trial"
     conditions = [f"tags.role = '{role}'"]
     conditions += [f"params.`axis.{axis}` = '{label}'" for axis, label in shown.items()]
@@ -224,8 +227,9 @@ def _curves(space: Space, shown: Mapping[str, str]) -> dict[str, Any]:
                 _bar("steps_to_solve"),
             ],
             "Gradient norm against the lag (as Step)": [
-                _line("gradient_flow/init/h"),
-                _line("gradient_flow/final/h"),
+                _line(f"gradient_flow/{stage}/{output}")
+                for output in outputs
+                for stage in ("init", "final")
             ],
         }
     )

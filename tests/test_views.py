@@ -82,6 +82,18 @@ def test_filters_and_columns():
     ]
 
 
+def test_the_gradient_charts_are_of_each_output_whatever_it_is_called():
+    def charted(**changes) -> list[str]:
+        charts = by_key(space(**changes))["curves"].state["compareRunCharts"]
+        return [c["metricKey"] for c in charts if "gradient_flow" in c.get("metricKey", "")]
+
+    assert charted() == ["gradient_flow/init/h", "gradient_flow/final/h"]
+    both = {name: {"model.cell": name} for name in ("lstm", "jordan")}
+    assert charted(compare={"network": both}) == [
+        f"gradient_flow/{stage}/{output}" for output in "hy" for stage in ("init", "final")
+    ]
+
+
 def test_without_confirmations_the_curves_are_those_of_the_trials():
     assert by_key(space(confirmations=0))["curves"].state["searchFilter"] == "tags.role = 'trial'"
 

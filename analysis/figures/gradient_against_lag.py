@@ -11,7 +11,7 @@ from analysis import style
 from analysis.figures import Drawing, Missing, figure
 from analysis.runs import Results
 from analysis.statistics import half_life
-from analysis.wording import steps_text
+from analysis.wording import listing, steps_text
 
 STAGES = {"init": "before training", "final": "after training"}
 NAME = 26  # letters of an architecture, with its half-life a line below half a page
@@ -24,6 +24,7 @@ def gradient_against_lag(results: Results) -> Drawing:
     """A row a task, columns before and after training; norms relative to the one at lag 0."""
     flows = results.shown(results.flows)
     flows = _relative(flows)
+    flows["is_output"] = flows["state"] == flows["arm"].map(results.arms.set_index("arm")["output"])
     tasks = [key for key in results.tasks if (flows["task"] == key).any()]
     if not tasks:
         raise Missing("No confirmation and no chosen trial has a gradient flow.")
@@ -48,15 +49,26 @@ def gradient_against_lag(results: Results) -> Drawing:
             panel.set_xlabel("lag, steps before the last")
             style.whole_numbers(panel)
         axes[2 * row].set_ylabel("gradient norm,\nrelative to lag 0")
-    states = [s for s in dict.fromkeys(flows["state"]) if s != "h"]
+    outputs = list(dict.fromkeys(flows.loc[flows["is_output"], "state"]))
+    states = list(dict.fromkeys(flows.loc[~flows["is_output"], "state"]))
     if states:
         thin = Line2D([], [], color=style.MUTED, linewidth=0.9, label=f"thin: {', '.join(states)}")
-        thick = Line2D([], [], color=style.MUTED, linewidth=2.0, label="thick: h, the output")
+        thick = Line2D(
+            [],
+            [],
+            color=style.MUTED,
+            linewidth=2.0,
+            label=f"thick: {listing(outputs, 'or')}, the output",
+        )
         style.legend_below(drawn, [thick, thin])
     return Drawing(
         drawn,
-        _caption(flows, states),
-        [f"gradient_flow/{stage}/{state}" for stage in STAGES for state in ["h", *states]]
+        _caption(flows, outputs, states),
+        [
+            f"gradient_flow/{stage}/{state}"
+            for stage in STAGES
+            for state in dict.fromkeys([*outputs, *states])
+        ]
         + [f"gradient_flow/{stage}/log_slope_per_step" for stage in STAGES],
         flows["run_id"],
     )
@@ -87,10 +99,10 @@ def _panel(
         if own.empty:
             continue
         look = looks[name]
-        for state, group in own.groupby("state", sort=False):
+        for (is_output, _), group in own.groupby(["is_output", "state"], sort=False):
             table = group.pivot_table(index="lag", columns="run_id", values="relative")
             table = table.where(table > 0)  # exactly zero has no place on a logarithmic axis
-            width, quantiles = (2.0, _band(table.shape[1])) if state == "h" else (0.9, None)
+            width, quantiles = (2.0, _band(table.shape[1])) if is_output else (0.9, None)
             middle = table.median(axis=1)
             panel.plot(
                 middle.index, middle, color=look.color, linestyle=look.dashes, linewidth=width
@@ -109,7 +121,7 @@ def _panel(
     if entries:
         panel.legend(
             handles=entries,
-            title="half-life of ∂L/∂h in steps:",
+            title="half-life of the output's gradient, steps:",
             loc="upper center",
             bbox_to_anchor=(0.5, -0.27),
             ncols=columns,
@@ -133,10 +145,11 @@ def _limit(panel: Axes, part: pd.DataFrame) -> None:
     style.logarithmic(panel.yaxis)
 
 
-def _caption(flows: pd.DataFrame, states: list[str]) -> str:
+def _caption(flows: pd.DataFrame, outputs: list[str], states: list[str]) -> str:
     runs = flows.groupby("arm")["run_id"].nunique()
     band = "all runs" if runs.max() < 5 else "the middle half of the runs"
-    text = f"""The norm of the loss's gradient with respect to the hidden state, ‖∂L/∂h‖, so many
+    norms = listing([f"‖∂L/∂{state}‖" for state in outputs], "or")
+    text = f"""The norm of the loss's gradient with respect to the cell's output, {norms}, so many
         steps before the end, with the loss taken at the last step only and the norm divided by the
         one at the last step. Lines are medians over an arm's runs, bands span {band}. A line that
         falls straight loses the same factor each step: the gradient vanishes, and an event that
@@ -147,5 +160,5 @@ def _caption(flows: pd.DataFrame, states: list[str]) -> str:
         steps). Norms of zero are not drawn."""
     if states:
         text += f""" Thin lines of the same colour and dash are {", ".join(states)}, which such cells
-            keep beside their output h; for an LSTM the cell state c."""
+            keep beside their output; for an LSTM the cell state c."""
     return text

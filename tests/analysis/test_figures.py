@@ -144,6 +144,26 @@ def test_a_hyperparameter_that_an_arm_lacks_is_not_drawn_as_one_without_importan
     assert "no such hyperparameter" in drawn.caption
 
 
+def test_the_thick_line_of_a_gradient_is_the_output_whatever_it_is_called() -> None:
+    """Of a cell that puts out c, h is a state beside it."""
+    store = make(trials=2, architectures=ONE, tasks=ADDING)
+    by_name = {}
+    for output in ("h", "c"):
+        for run in store.record.runs:
+            run.tags["cell.output"] = output
+        drawn = draw("gradient_against_lag", read_study(store, "synthetic"))
+        assert isinstance(drawn, Drawing)
+        lines = [line for line in drawn.figure.axes[1].lines if len(line.get_xdata()) > 2]
+        by_name[output] = {line.get_linewidth(): line.get_ydata()[-1] for line in lines}
+        assert set(by_name[output]) == {2.0, 0.9}
+        other = {"h": "c", "c": "h"}[output]
+        [legend] = drawn.figure.legends
+        told = [text.get_text() for text in legend.get_texts()]
+        assert told == [f"thick: {output}, the output", f"thin: {other}"]
+        assert f"‖∂L/∂{output}‖" in drawn.caption
+    assert by_name["h"][2.0] == by_name["c"][0.9] != by_name["h"][0.9]
+
+
 def test_labels_of_levels_that_nearly_meet_do_not_overlap() -> None:
     figure = Figure(figsize=(4, 2.5), layout="constrained")
     canvas = FigureCanvasAgg(figure)
