@@ -181,7 +181,10 @@ def _share(curves: Mapping[str, list[Point]], most: int) -> list[Point]:
 
 
 def thin(points: Sequence[Any], most: int) -> list[Any]:
-    """At most that many of the points, evenly chosen, the first and the last among them."""
+    """At most that many of the points, evenly chosen, the first and the last among them; the last, where
+    there is room for no more than it."""
     if len(points) <= most:
         return list(points)
+    if most < 2:
+        return list(points[-1:])
     return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]

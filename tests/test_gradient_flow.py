@@ -212,6 +212,13 @@ def test_log_slope_finds_a_geometric_sequences_factor(
     assert log_slope(norms) == pytest.approx(slope, abs=1e-9)
 
 
+def test_equal_norms_have_no_slope_however_they_are_rounded() -> None:
+    norms = [1.0, 1.0 - 1e-16, 1.0, 1.0 - 2e-16, 1.0 - 2e-16]
+    assert log_slope(norms) == 0
+    assert half_life(log_slope(norms)) is None
+    assert log_slope([1.0, 1.0 - 1e-9, 1.0 - 2e-9]) == pytest.approx(-1e-9)
+
+
 def test_log_slope_leaves_out_what_underflowed() -> None:
     assert log_slope([1.0, 0.5, 0.25, 0.0, 0.0]) == pytest.approx(-math.log(2))
     assert log_slope([1.0, 0.0, 0.0]) is None

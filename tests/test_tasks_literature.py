@@ -51,6 +51,17 @@ def lengths(batch: Batch) -> Tensor:
 # Adding and multiplication
 
 
+@pytest.mark.parametrize("length", [10, 24, 41])
+@pytest.mark.parametrize("version", ["urnn", "irnn", "pascanu", "hochreiter"])
+def test_the_lag_of_marked_numbers(version: str, length: int) -> None:
+    """Back to the earlier marker that is a 1; in 20,000 sequences the rarest lag is there."""
+    task = named("adding", version=version, length=length)
+    batch = next_of(task, 20_000)
+    ends = length - 1 if batch.ends is None else batch.ends
+    found = ends - (batch.inputs[..., 1] == 1).int().argmax(0)
+    assert (int(found.min()), int(found.max())) == task.lag
+
+
 def test_the_default_adding_problem_is_bit_for_bit_what_it_was() -> None:
     generator = Generator().manual_seed(5)
     values = torch.rand(9, 50, generator=generator)

@@ -378,14 +378,14 @@ def test_a_trial_begun_again_forgets_what_its_dead_worker_said() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(), max_size=300), st.integers(2, 60))
+@given(st.lists(st.integers(), max_size=300), st.integers(1, 60))
 def test_thinning_keeps_the_ends_the_order_and_the_limit(points: list[int], most: int) -> None:
     indexed = list(enumerate(points))
     kept = thin(indexed, most)
     assert len(kept) == min(len(points), most)
     assert kept == sorted(set(kept))
     if points:
-        assert kept[0] == indexed[0]
+        assert kept[0] == indexed[0] or most == 1
         assert kept[-1] == indexed[-1]
 
 

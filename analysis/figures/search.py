@@ -81,6 +81,13 @@ def _range(panel: Axes, spec: Mapping[str, Any]) -> None:
             margin = (high / low) ** 0.07
             panel.set_xlim(low / margin, high * margin)
         style.logarithmic(panel.xaxis)
+    elif spec.get("log_below_one") and low < high < 1:
+        panel.set_xscale("function", functions=(lambda x: -np.log1p(-x), lambda y: -np.expm1(-y)))
+        first, last = -np.log1p(-low), -np.log1p(-high)
+        margin = (last - first) * 0.07
+        panel.set_xlim(-np.expm1(margin - first), -np.expm1(-margin - last))
+        ticks = [x for x in (0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999) if low <= x <= high]
+        panel.set_xticks(ticks, [f"{x:g}" for x in ticks])
     elif low < high:
         margin = (high - low) * 0.07
         panel.set_xlim(low - margin, high + margin)

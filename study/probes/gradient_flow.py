@@ -15,6 +15,8 @@ from study.models.base import Model
 from study.tasks.base import NO_TARGET, Batch, Task
 from study.tasks.generating import GeneratingTask
 
+ROUNDING = 1e-12  # of the logarithm of a norm, over all lags
+
 
 @dataclass(frozen=True)
 class GradientFlow:
@@ -123,12 +125,16 @@ def _mean_by_lag(passes: Sequence[Tensor], ends: Sequence[Tensor]) -> np.ndarray
 
 
 def log_slope(norms: Sequence[float] | np.ndarray) -> float | None:
-    """Least-squares slope of ln(norm) against lag; None with fewer than two positive norms."""
+    """Least-squares slope of ln(norm) against lag; None with fewer than two positive norms.
+
+    0 where it is no more than what rounding makes of equal norms.
+    """
     values = np.asarray(norms, dtype=float)
     lags = np.flatnonzero(values > 0)
     if len(lags) < 2:
         return None
-    return float(np.polynomial.polynomial.polyfit(lags, np.log(values[lags]), 1)[1])
+    slope = float(np.polynomial.polynomial.polyfit(lags, np.log(values[lags]), 1)[1])
+    return slope if abs(slope) * (lags[-1] - lags[0]) > ROUNDING else 0.0
 
 
 def half_life(slope: float | None) -> float | None:

@@ -84,7 +84,8 @@ def _examples(model: Model, task: GeneratingTask, batch: Batch, width: int) -> l
     written = greedy(model, batch, task.answer_steps, task.end)
     searched = beam(model, batch, task.answer_steps, width, task.end)[0] if width > 1 else None
     attended = Attended()
-    model(Batch(batch.inputs, written, batch.ends), attended=attended)
+    if model.looks:
+        model(Batch(batch.inputs, written, batch.ends), attended=attended)
     aligned = task.alignment(batch)
     found = []
     for i in range(len(batch)):

@@ -36,7 +36,7 @@ def longest(version: Version, length: int) -> int:
 
 
 def lags(version: Version, length: int) -> tuple[int, int]:
-    """Fewest and most steps from the earlier marked value to the last step."""
+    """Fewest and most steps from the earlier marked value that counts to the last step."""
     last = longest(version, length) - 1
     match version:
         case "urnn":
@@ -46,7 +46,8 @@ def lags(version: Version, length: int) -> tuple[int, int]:
         case "pascanu":
             return length - length // 10, last
         case "hochreiter":
-            return length - earliest_places(length)[0], last
+            # One at the first step is ignored: then X2 is all there is, in the first half.
+            return length - length // 2, last - 1
 
 
 def draw(

@@ -15,6 +15,7 @@ from synthetic import ARCHITECTURES, Kind, MemoryStore, make
 
 from analysis import style
 from analysis.figures import FIGURES, Drawing, Missing
+from analysis.figures.search import _range
 from analysis.runs import Results, read_study
 
 TWO = {name: ARCHITECTURES[name] for name in ("tanh", "lstm")}
@@ -365,3 +366,21 @@ def test_attention_is_drawn_for_those_that_look(
     assert names == {"lstm"}
     told = draw("attention", studies["whole"][1])
     assert isinstance(told, Missing)
+
+
+def test_a_search_below_one_is_drawn_on_its_own_scale() -> None:
+    """Equal steps of log(1 - x), in which it was searched, are equal on the axis."""
+    panel = Figure().subplots()
+    _range(panel, {"low": 0.0, "high": 0.99, "log_below_one": True})
+    places = panel.transData.transform([[x, 0] for x in (0.0, 0.9, 0.99)])[:, 0]
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1])
+    left, right = panel.get_xlim()
+    assert left < 0
+    assert 0.99 < right < 1
+    assert [text.get_text() for text in panel.get_xticklabels()] == [
+        "0",
+        "0.5",
+        "0.9",
+        "0.95",
+        "0.99",
+    ]
