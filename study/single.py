@@ -31,6 +31,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     Ctrl-C ends the training at its next evaluation, and what there is then is written; a second one
     gives it up.
     """
+    config.task.check_data()
     check_folder(folder.resolve() / FOLDER)
     store = Store.open(folder, create=True)
     torch.set_num_threads(1)  # as in a sweep, where each core has a trial of its own

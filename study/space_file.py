@@ -81,7 +81,7 @@ def load(path: Path, settings: Mapping[str, Scalar] | None = None, **overrides: 
 
     ``settings`` (from ``--set``) join and replace those of [fixed], ``overrides`` what [study] says
     (trials, seed …) where they are not None. The files that a task needs may be missing: see
-    `spaces.check_files`.
+    `spaces.check_data`.
     """
     text = read_toml(path)
     try:
@@ -325,7 +325,7 @@ def _check_arm(space: Space, arm: Arm) -> set[str]:
         try:
             TrialConfig.from_flat(settings)
         except MissingFiles:
-            continue  # `check_files` asks for them before a sweep
+            continue  # `check_data` asks for them before a sweep
         except UserError as error:
             at = "".join(f", {name} = {value!r}" for name, value in pinned.items())
             raise UserError(f"arm {arm.slug}{at}: {error}") from None

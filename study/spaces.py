@@ -155,6 +155,13 @@ def check_files(space: Space) -> None:
         TrialConfig.from_flat(space.example(arm))
 
 
+def check_data(space: Space) -> None:
+    """Raises UserError when an arm's files are not there or cannot be used."""
+    tasks = [TrialConfig.from_flat(space.example(arm)).task for arm in space.arms()]
+    for task in {task.model_dump_json(): task for task in tasks}.values():
+        task.check_data()
+
+
 def planned_trials(space: Space) -> int:
     """Trials of the search, an arm."""
     return len(space.grid(space.arms()[0])) if space.sampler == "grid" else space.trials

@@ -22,7 +22,7 @@ from study.errors import UserError
 from study.execution import Died, Job, LocalPool, Message
 from study.notes import arm_note, experiment_note
 from study.search import Trial, confirmation_seed, open_searches
-from study.spaces import Arm, Space, check_files, planned_trials
+from study.spaces import Arm, Space, check_data, planned_trials
 from study.spool import Spool
 from study.tracking import FOLDER, RunToWrite, Store, check_folder
 from study.trial_record import TrialRecord
@@ -83,7 +83,7 @@ class Sweep:
         Leaving the iteration early, by Ctrl-C for instance, ends the workers, marks the arms'
         runs KILLED and loses nothing that is finished.
         """
-        check_files(self.space)
+        check_data(self.space)
         check_folder(self._root)
         self.store = Store.open(self.folder, create=True)
         with _locked(self._root / "optuna" / f"{self.space.name}.lock", self.space.name):

@@ -7,10 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from task_files import mnist, series
 
 import study.cli
 import study.training
@@ -305,6 +307,40 @@ def test_a_bad_space_is_one_line(command: list[str], text: str, fragment: str, l
     assert "bad.toml" in err
     assert fragment in err
     assert [p.name for p in Path().iterdir()] == ["bad.toml"]
+
+
+def cut_short(folder: Path) -> dict[str, object]:
+    given = mnist(folder, packed=False)
+    file = folder / "train-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:-9])
+    return given
+
+
+def few_characters(folder: Path) -> dict[str, object]:
+    (folder / "few.txt").write_text("abc" * 50, encoding="utf-8")
+    return {"corpus": "files", "path": str(folder / "few.txt")}
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "fragment"),
+    [
+        ("mnist", cut_short, "has only"),
+        ("characters", few_characters, "shorten task.length"),
+        ("csv-series", lambda folder: series(folder) | {"length": 99}, "shorten task.length"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_files_that_cannot_be_used_are_one_line_before_anything_is_written(
+    command: str, name: str, made: Callable[[Path], dict[str, object]], fragment: str, longlag
+) -> None:
+    Path("data").mkdir()
+    settings = [f"task.{k}={v}" for k, v in ({"name": name} | made(Path("data"))).items()]
+    Path("arms.toml").write_text(TINY.replace("task.length = 5\n", ""))
+    of = ["arms.toml"] if command == "sweep" else []
+    code, out, err = longlag(command, *of, *(w for s in settings for w in ("--set", s)))
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert fragment in err
+    assert sorted(p.name for p in Path().iterdir()) == ["arms.toml", "data"]
 
 
 def test_a_database_that_is_none_is_one_line(longlag) -> None:

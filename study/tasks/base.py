@@ -199,6 +199,9 @@ class Task(Choice):
     def test(self) -> Batch:
         raise NotImplementedError
 
+    def check_data(self) -> None:
+        """Raises UserError for data that cannot be used; asked for before anything is written."""
+
     def card(self) -> dict[str, object]:
         """What a reader of results needs to know about the task, as JSON can hold it."""
         return {
@@ -266,6 +269,9 @@ class DatasetTask(Task):
     @cached_property
     def _splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
         return self.splits()
+
+    def check_data(self) -> None:
+        self.validation()
 
     def training(self, seed: int, size: int) -> Iterator[Batch]:
         """Epochs without end, each in a fresh order; an epoch's last, smaller batch is used too."""
