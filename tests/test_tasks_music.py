@@ -133,6 +133,20 @@ def test_pickle_and_json_are_the_same_rolls(protocol: int, tmp_path: Path) -> No
         torch.testing.assert_close(a.targets, b.targets, rtol=0, atol=0, equal_nan=True)
 
 
+def test_whole_numbers_with_a_point_are_notes_too(tmp_path: Path) -> None:
+    # As numpy writes arrays with rests in them.
+    plain = json.loads(json.dumps(pieces()))
+    pointed = {
+        split: [[[*map(float, frame), -1.0] for frame in piece] for piece in made]
+        for split, made in plain.items()
+    }
+    (tmp_path / "plain.json").write_text(json.dumps(plain), encoding="utf-8")
+    (tmp_path / "pointed.json").write_text(json.dumps(pointed), encoding="utf-8")
+    assert "0.0" in (tmp_path / "pointed.json").read_text(encoding="utf-8")
+    for split, batch in named(tmp_path / "plain.json").splits().items():
+        assert torch.equal(batch.inputs, named(tmp_path / "pointed.json").splits()[split].inputs)
+
+
 def test_loss_is_the_published_one_by_a_plain_loop(tmp_path: Path) -> None:
     task = named(music(tmp_path)["path"])
     batch = task.validation()

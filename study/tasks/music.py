@@ -214,11 +214,12 @@ def _frame(given: Any, where: str) -> list[int]:
     """The notes that sound; -1 is a rest, as some files in JSON write it."""
     if len(_sequence(given, where)) > NOTES:
         raise UserError(f"{where} has {len(given)} notes, a piano {NOTES}")
-    notes = [note for note in given if not (type(note) is int and note == -1)]
+    whole = [int(n) if type(n) is float and n.is_integer() else n for n in given]
+    notes = [note for note in whole if not (type(note) is int and note == -1)]
     for note in notes:
         if type(note) is not int or not LOWEST <= note < LOWEST + NOTES:
             raise UserError(
                 f"{where}: {str(note)[:40]!r} is no MIDI number of a piano's key, "
-                f"{LOWEST} to {LOWEST + NOTES - 1}"
+                f"{LOWEST} to {LOWEST + NOTES - 1}; -1 is a rest"
             )
     return notes
