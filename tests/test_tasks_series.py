@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
-from task_files import series, table, ts
+from task_files import series, table, ts, ts_text
 
 from study.errors import UserError
 from study.tasks import TASKS, lorenz, mackey_glass
 from study.tasks.base import DatasetTask
+from study.tasks.lazy import LazyBatch
 
 
 def named(name: str, **parameters: object) -> Any:
@@ -225,9 +226,19 @@ def test_settings_that_do_not_fit_the_table(
         (6, ["2016-01-07", ""], "row 7 below the header: nothing where a number should be"),
         (6, ["2016-01-07", "nan"], "'nan' where a number should be"),
         (6, ["2016-01-07", "much"], "'much' where a number should be"),
+        (
+            6,
+            ["2016-01-07", "1,5"],
+            "'1,5' where a number should be (such as 1234.5), in column 'v'",
+        ),
+        (6, ["2016-01-07", "1e300"], "'1e300' where a number should be"),
         (6, ["2016-01-05", 1], "row 7 below the header: time does not go on"),
-        (6, ["2016-01-06", 1], "row 7 below the header: time does not go on"),
-        (6, ["soon", 1], "the time column must be numbers, or dates"),
+        (6, ["2016-01-06", 1], "time does not go on ('2016-01-06' after '2016-01-06')"),
+        (
+            6,
+            ["soon", 1],
+            "row 7 below the header: 'soon' in column 'day', but the time column must",
+        ),
         (6, [7, 1], "all of one kind"),
         (6, ["2016-01-07T00:00:00+02:00", 1], "all of one kind"),
         (6, ["2016-01-07"], "line 8: 1 fields"),
@@ -245,6 +256,47 @@ def test_a_constant_column_is_refused(tmp_path: Path) -> None:
     rows: list[list[object]] = [[i, i, 4 if i < 70 else i] for i in range(100)]
     given = table(tmp_path / "flat.csv", ["t", "v", "flat"], rows)
     refused(named("csv-series", **given), "'flat' is constant in the training rows")
+    # The standard deviation that is computed of a constant 0.1 is not 0.
+    rows = [[i, i % 7, 0.1 if i < 210 else 0.5] for i in range(300)]
+    assert (np.full((210, 2), 0.1).std(axis=0) > 0).all()
+    given = table(tmp_path / "flat.csv", ["t", "v", "flat"], rows)
+    refused(named("csv-series", **given), "'flat' is constant in the training rows")
+
+
+@pytest.mark.parametrize("first", ["2016-01-01", "17"])
+def test_a_table_without_a_header_is_not_read_without_its_first_row(
+    first: str, tmp_path: Path
+) -> None:
+    rows: list[list[object]] = [[f"2016-01-{i + 2:02d}", i % 5] for i in range(25)]
+    given = table(tmp_path / "bare.csv", [first, "4"], rows)
+    refused(named("csv-series", **given), "the first line must name the columns, and begins with")
+    # A time column may have such a name, if it is said.
+    assert len(named("csv-series", **given, time=first, length=1).validation()) == 1
+
+
+def test_what_a_naive_forecast_already_solves_is_refused(tmp_path: Path) -> None:
+    # Noise, but for the validation rows, in which a sensor stood still or a season is exact.
+    noise = np.random.default_rng(0).normal(0, 1, 300).round(3).tolist()
+    held: list[list[object]] = [[i, 1.0 if 210 <= i < 240 else noise[i]] for i in range(300)]
+    season: list[list[object]] = [[i, i % 4 if 210 <= i < 240 else noise[i]] for i in range(300)]
+    given = {**table(tmp_path / "held.csv", ["t", "v"], held), "length": 5}
+    for settings, words in (
+        ({}, "the last value repeated is without error in the validation rows"),
+        (
+            table(tmp_path / "s.csv", ["t", "v"], season) | {"season": 4},
+            "the value a season before",
+        ),
+    ):
+        with pytest.raises(UserError) as caught:
+            named("csv-series", **given | settings).check_data()
+        assert words in str(caught.value)
+    named("csv-series", **{**given, "path": str(tmp_path / "s.csv")}).check_data()
+
+
+def test_windows_of_a_wide_table_are_made_as_they_are_needed(tmp_path: Path) -> None:
+    # All windows of 100 rows are 100 times the table: gigabytes of the electricity data set.
+    for batch in named("csv-series", **series(tmp_path)).splits().values():
+        assert isinstance(batch, LazyBatch)
 
 
 # .ts files
@@ -303,6 +355,8 @@ TAGS = "@timeStamps false\n@classLabel true a b\n@data\n"
         (TAGS + "1,2:c\n", "line 4: 'c' is not among the classes"),
         (TAGS + "1,?,3:a\n", "line 4: a value is missing (?)"),
         (TAGS + "1,NaN,3:a\n", "line 4: a value is missing (NaN)"),
+        (TAGS + "1,1e300,3:a\n", "line 4: '1e300' is no number that can be used"),
+        ("@\n" + TAGS + "1,2:c\n", "line 5: 'c' is not among the classes"),
         (TAGS + "1,,3:a\n", "line 4: '' is no number"),
         (TAGS + "1,2:3:a\n", "all of one length"),
         (TAGS + "a\n", "a case needs variables"),
@@ -316,6 +370,30 @@ def test_a_bad_ts_file_is_told_in_one_line(content: str, words: str, tmp_path: P
     (tmp_path / "Made_TEST.ts").write_text(TAGS + "1,2:a\n", encoding="utf-8")
     (tmp_path / "Made_TRAIN.ts").write_text(content, encoding="utf-8")
     refused(named("ts-archive", path=str(tmp_path)), words)
+
+
+def test_tags_are_read_in_capitals_too(tmp_path: Path) -> None:
+    given = ts(tmp_path)
+    expected = named("ts-archive", **given).test().inputs
+    for file in tmp_path.iterdir():
+        text = file.read_text(encoding="utf-8")
+        for small in ("false", "true"):
+            text = text.replace(f" {small}", f" {small.title()}")
+        file.write_text(text.replace("@data", "@DATA"), encoding="utf-8")
+    assert torch.equal(named("ts-archive", path=f"{given['path']}/.").test().inputs, expected)
+
+
+def test_a_variable_that_is_constant_in_training_is_not_blown_up_in_the_test(
+    tmp_path: Path,
+) -> None:
+    for part, value in (("TRAIN", 0.1), ("TEST", 0.5)):
+        rows = [(np.array([[i, 1, 2.0], [value] * 3]), "ab"[i % 2]) for i in range(30)]
+        text = ts_text(rows).replace("true up down", "true a b")
+        (tmp_path / f"Made_{part}.ts").write_text(text, encoding="utf-8")
+    task = named("ts-archive", path=str(tmp_path))
+    assert (np.full((3 * len(task.splits()["training"]), 2), 0.1).std(axis=0) > 0).all()
+    assert task.splits()["training"].inputs[..., 1].abs().max() < 1e-6
+    np.testing.assert_allclose(task.test().inputs[..., 1], 0.4, rtol=1e-6)
 
 
 def test_which_problem_of_several_must_be_said(tmp_path: Path) -> None:

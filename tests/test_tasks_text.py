@@ -223,7 +223,7 @@ def test_text8_and_enwik8_are_cut_at_90_and_95_million_bytes(corpus: str, tmp_pa
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"\x89PNG\r\n\x1a\n\0\0", "is not UTF-8 text: byte 0 is 0x89"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "is not UTF-8 text: byte 0 is 0x89; save it as UTF-8"),
         (b"text \0 text" * 99, "it has a null character at 5"),
         (b"abc" * 30, "too few for a window of 100 and one more; shorten task.length"),
         (b"a" * 9999, "one character over and over"),
@@ -297,6 +297,15 @@ def test_the_vocabulary_is_the_training_parts_most_frequent(tmp_path: Path) -> N
     assert counts[0] > 0
 
 
+@pytest.mark.parametrize("sign", ["\x85", "\u2028", "\x0c", "\x1e"])
+def test_only_a_line_break_ends_a_row(sign: str, tmp_path: Path) -> None:
+    # Reviews that were once in Windows-1252 have U+0085 for an ellipsis; str.splitlines breaks there.
+    rows: list[list[object]] = [[f"well{sign} text {i}", i % 2] for i in range(40)]
+    task = named("csv-text", **table(tmp_path / "t.csv", ["text", "label"], rows), unit="character")
+    assert sum(len(batch) for batch in task.splits().values()) == 40
+    assert task.steps == len(f"well{sign} text 39")
+
+
 HEADER = "text,label\n"
 
 
@@ -305,8 +314,14 @@ HEADER = "text,label\n"
     [
         ("", "is empty"),
         ("text,label\n", "has no rows"),
-        ("text,text\na,b\n", "must name every column, each once"),
-        ("words,label\na,b\n", "has no column 'text'; its columns: words, label"),
+        ("text,text\na,b\n", "must name every column, each once ('text' comes twice)"),
+        (",text,label\n0,a,b\n", "must name every column, each once (column 1 has no name)"),
+        ("words,label\na,b\n", "has no column 'text'; its columns: words, label; set task.text"),
+        ("text,kind\na,b\n", "has no column 'label'; its columns: text, kind; set task.label"),
+        ("text;label\na;b\n", "its fields are separated by ';', not by ','"),
+        ("text\tlabel\na\tb\n", "its fields are separated by '\\t', not by ','"),
+        (HEADER + '"a \\"b\\"",x\n', "line 2: ',' expected after '\"'; a quote must be closed"),
+        (HEADER + ",x\n,y\n", "'text' has no text in any row"),
         (HEADER + "a,b,c\n", "line 2: 3 fields, the header has 2"),
         (HEADER + '"never closed,b\n', "unexpected end of data"),
         (HEADER + "a" * 1_000_001 + ",b\n", "field larger than field limit"),

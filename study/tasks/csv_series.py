@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from itertools import pairwise
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -17,7 +17,12 @@ from study.errors import UserError
 from study.tasks import TASKS
 from study.tasks.base import Batch
 from study.tasks.files import column, existing, missing, read_table
-from study.tasks.forecasting import Forecast, windows
+from study.tasks.forecasting import Forecast
+from study.tasks.lazy import LazyBatch
+from study.tasks.measurements import read_number, scale
+
+MEAN = "the training mean"
+PERFECT = 1e-12  # a loss of float32's rounding: the square of 6e-8, with some room
 
 
 @TASKS.register
@@ -92,28 +97,29 @@ class CsvSeries(Forecast):
 
     @property
     def chance_loss(self) -> float:
-        return self._level(0 * self.validation().targets)
+        return self._levels[MEAN]
 
     @property
     def plateaus(self) -> Mapping[str, float]:
         """Those of the naive forecasts that beat the mean."""
-        return {k: v for k, v in self._naive().items() if 0 < v < self.chance_loss}
+        return {k: v for k, v in self._levels.items() if 0 < v < self.chance_loss}
 
-    def _naive(self) -> dict[str, float]:
-        inputs = self.validation().inputs[..., self._table.targets]
-        found = {"the last value repeated": self._level(inputs[-1:])}
+    @cached_property
+    def _levels(self) -> dict[str, float]:
+        """The losses of the naive forecasts on the validation windows."""
+        values = self._parts["validation"][:, self._table.targets]
+        windows = len(values) - self.length - self.horizon + 1
+        wanted = values[-windows:]
+        back = {"the last value repeated": 0}
         if self.season:
-            back = self._season_back
-            seasonal = inputs[self.length - 1 - back][None]
-            found["the value a season before"] = self._level(seasonal)
-        return found
-
-    def _level(self, forecast: Tensor) -> float:
-        return float(self.loss(forecast, self.validation().targets))
+            back["the value a season before"] = self._season_back
+        known = {k: values[self.length - 1 - b :][:windows] for k, b in back.items()}
+        forecasts = {MEAN: torch.zeros_like(wanted)} | known
+        return {name: float(self.loss(made, wanted)) for name, made in forecasts.items()}
 
     @property
     def _best(self) -> float:
-        return min(self.chance_loss, *self._naive().values())
+        return min(self._levels.values())
 
     @property
     def solved_loss(self) -> float:
@@ -129,18 +135,45 @@ class CsvSeries(Forecast):
     def solved(self, scores: Mapping[str, float]) -> bool:
         return scores["loss"] <= self.solved_loss
 
-    def splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
+    def check_data(self) -> None:
+        super().check_data()
+        best = min(self._levels, key=self._levels.__getitem__)
+        if self._levels[best] <= PERFECT:
+            raise UserError(
+                f"{self.path}: {best} is without error in the validation rows, so that no network "
+                "can do better; name other columns in task.columns or task.targets"
+            )
+
+    @cached_property
+    def _parts(self) -> Mapping[Literal["training", "validation", "test"], Tensor]:
+        """(rows, columns) each."""
         table = self._table
         first, second = table.training, table.training + len(table.values) // 10
-        parts = table.values[:first], table.values[first:second], table.values[second:]
-        short = min(map(len, parts))
+        short = min(first, second - first, len(table.values) - second)
         if short < self.length + self.horizon:
             raise UserError(
                 f"the shortest part of {self.path} has {short} rows, a window needs {self.length} + "
                 f"{self.horizon}; shorten task.length or task.horizon"
             )
-        made = [windows(part, self.length, self.horizon, 1, table.targets) for part in parts]
-        return {"training": made[0], "validation": made[1], "test": made[2]}
+        values = torch.from_numpy(table.values.astype(np.float32))
+        return {
+            "training": values[:first],
+            "validation": values[first:second],
+            "test": values[second:],
+        }
+
+    def splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
+        return {split: self._windows(part) for split, part in self._parts.items()}
+
+    def _windows(self, part: Tensor) -> Batch:
+        targets = self._table.targets
+
+        def make(rows: Tensor) -> Batch:
+            steps = torch.arange(self.length)[:, None] + rows  # (T, B)
+            wanted = part[rows + self.length + self.horizon - 1]
+            return Batch(part[steps], wanted[None][..., targets])
+
+        return LazyBatch(len(part) - self.length - self.horizon + 1, make)
 
 
 @dataclass(frozen=True)
@@ -161,24 +194,29 @@ def _load(path: str, time: str, columns: str, targets: str) -> Table:
             "ETT, electricity and weather are such files",
         )
     header, rows = read_table(file)
-    at = column(file, header, time or header[0])
-    _check_times(file, [row[at] for row in rows])
+    if not time:
+        _check_named(file, header[0])
+    at = column(file, header, time or header[0], "task.time")
+    _check_times(file, header[at], [row[at] for row in rows])
     names = _names(columns) or [name for i, name in enumerate(header) if i != at]
     if not names:
         raise UserError(f"{file} has no column beside the time {header[at]!r}")
-    places = [column(file, header, name) for name in names]
+    places = [(name, column(file, header, name, "task.columns")) for name in names]
     wanted = _names(targets) or names
     if strange := set(wanted) - set(names):
         raise UserError(f"task.targets has {min(strange)!r}, which is not among the columns read")
-    values = np.array([[_number(file, i, row[p]) for p in places] for i, row in enumerate(rows)])
+    values = np.array(
+        [[_number(file, i, name, row[p]) for name, p in places] for i, row in enumerate(rows, 1)]
+    )
     training = len(values) * 7 // 10
-    seen = values[:training]
-    if not len(seen):
+    if training < 2:
         raise UserError(f"{file} has {len(values)} rows, too few to split")
-    mean, std = seen.mean(axis=0), seen.std(axis=0)
+    mean, std = scale(values[:training])
     for name, deviation in zip(names, std, strict=True):
         if deviation == 0:
-            raise UserError(f"{file}: {name!r} is constant in the training rows; leave it out")
+            raise UserError(
+                f"{file}: {name!r} is constant in the training rows; leave it out of task.columns"
+            )
     return Table((values - mean) / std, [names.index(name) for name in wanted], training)
 
 
@@ -186,30 +224,47 @@ def _names(given: str) -> list[str]:
     return [name.strip() for name in given.split(",") if name.strip()]
 
 
-def _number(file: Path, row: int, text: str) -> float:
+def _number(file: Path, row: int, name: str, text: str) -> float:
     try:
-        value = float(text)
+        return read_number(text)
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
         told = repr(text[:40]) if text.strip() else "nothing"
-        raise UserError(f"{file}, row {row + 1} below the header: {told} where a number should be")
-    return value
-
-
-def _check_times(file: Path, times: list[str]) -> None:
-    """Numbers or ISO 8601, each after the one before."""
-    try:
-        moments = [_moment(time) for time in times]
-        later = [b > a for a, b in pairwise(moments)]  # type: ignore[operator]
-    except (ValueError, TypeError):
         raise UserError(
-            f"{file}: the time column must be numbers, or dates such as 2016-07-01 00:00:00, all of "
-            f"one kind (begins with {times[0][:40]!r}); set task.time to its name"
+            f"{file}, row {row} below the header: {told} where a number should be (such as 1234.5), "
+            f"in column {name!r}; fill gaps in, or leave the column out of task.columns"
         ) from None
-    if not all(later):
-        row = later.index(False) + 2
-        raise UserError(f"{file}, row {row} below the header: time does not go on; sort the rows")
+
+
+def _check_named(file: Path, first: str) -> None:
+    try:
+        _moment(first)
+    except ValueError:
+        return
+    raise UserError(
+        f"{file}: the first line must name the columns, and begins with {first!r}; if that is the "
+        "time column's name, set task.time to it"
+    )
+
+
+def _check_times(file: Path, name: str, times: list[str]) -> None:
+    """Numbers or ISO 8601, each after the one before."""
+    before: float | datetime | None = None
+    for row, time in enumerate(times, 1):
+        where = f"{file}, row {row} below the header"
+        try:
+            moment = _moment(time)
+            later = before is None or moment > before  # type: ignore[operator]
+        except (ValueError, TypeError):
+            raise UserError(
+                f"{where}: {time[:40]!r} in column {name!r}, but the time column must be numbers, or "
+                "dates such as 2016-07-01 00:00:00, all of one kind; task.time names another"
+            ) from None
+        if not later:
+            raise UserError(
+                f"{where}: time does not go on ({time!r} after {times[row - 2]!r}); sort the rows "
+                "and keep one of each time"
+            )
+        before = moment
 
 
 def _moment(text: str) -> float | datetime:

@@ -32,9 +32,9 @@ class CsvText(Classification):
     A CSV file (.tsv: tabs) with a header, a column of texts and one of labels, such as film reviews
     and their sentiment. Words in lower case and punctuation marks, or characters, one-hot: the most
     frequent of the training part and one class for all others; only the first ``length`` of a text
-    are read. A text that occurs again is used once, so that none is in two parts; then of every
-    class a tenth validates and a tenth tests, in one fixed random choice. A sentiment may hang on a
-    word anywhere: lags up to the length.
+    are read. A text that occurs again is used once, with its first label, so that none is in two
+    parts; then of every class a tenth validates and a tenth tests, in one fixed random choice. A
+    sentiment may hang on a word anywhere: lags up to the length.
 
     Chance: the entropy of the labels' frequencies in training. Protocol after Maas et al. (2011).
     """
@@ -111,7 +111,7 @@ def _load(path: str, text: str, label: str, unit: str, vocabulary: int, length: 
             "film reviews with their sentiment come as such files",
         )
     header, table = read_table(file)
-    at, to = column(file, header, text), column(file, header, label)
+    at, to = column(file, header, text, "task.text"), column(file, header, label, "task.label")
     split = WORD.findall if unit == "word" else list
     found: dict[tuple[str, ...], str] = {}
     for row in table:
@@ -120,6 +120,8 @@ def _load(path: str, text: str, label: str, unit: str, vocabulary: int, length: 
             raise UserError(f"{file} has a text without a label: {row[at][:40]!r}")
         if units:
             found.setdefault(units, row[to].strip())
+    if not found:
+        raise UserError(f"{file}: {text!r} has no text in any row")
     names = sorted(set(found.values()))
     if not 2 <= len(names) <= MOST_CLASSES:
         raise UserError(

@@ -1,6 +1,7 @@
 """Files that a user has: finding them, reading them, and one line for whatever is wrong with them."""
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,10 +43,12 @@ def read_text(path: Path) -> str:
         text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"
+            f"{path} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}; "
+            "save it as UTF-8"
         ) from None
     if "\0" in text:
-        raise UserError(f"{path} is not text: it has a null character at {text.index(chr(0))}")
+        place = text.index("\0")
+        raise UserError(f"{path} is not text: it has a null character at {place}; save it as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -54,12 +57,11 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
 
     Raises UserError with the line of the first thing wrong.
     """
-    lines = read_text(path).splitlines(keepends=True)
-    rows = _rows(path, lines, "\t" if path.suffix.lower() == ".tsv" else ",")
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    rows = _rows(path, read_text(path), delimiter)
     _, header = next(rows, (0, []))
     header = [name.strip() for name in header]
-    if len(set(header)) != len(header) or not all(header):
-        raise UserError(f"{path}: the first line must name every column, each once")
+    _check_header(path, header, delimiter)
     table = []
     for line, row in rows:
         if len(row) != len(header):
@@ -70,22 +72,39 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     return header, table
 
 
-def _rows(path: Path, lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+def _check_header(path: Path, header: list[str], delimiter: str) -> None:
+    other = next((sign for sign in ";,\t|" if sign in header[0]), None) if header else None
+    if len(header) == 1 and other:
+        raise UserError(
+            f"{path}: its fields are separated by {other!r}, not by {delimiter!r}; save it with "
+            "commas and decimal points (or tabs, named .tsv)"
+        )
+    for place, name in enumerate(header, 1):
+        if not name or name in header[: place - 1]:
+            what = f"{name!r} comes twice" if name else f"column {place} has no name"
+            raise UserError(f"{path}: the first line must name every column, each once ({what})")
+
+
+def _rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    # Not splitlines: within a text U+0085 and U+2028, among others, do not end a line of the file.
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     before = csv.field_size_limit(LARGEST_FIELD)
     try:
         for row in reader:
             if row:
                 yield reader.line_num, row
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}") from None
+        raise UserError(
+            f"{path}, line {reader.line_num}: {error}; a quote must be closed, and one inside a "
+            "quoted field written twice"
+        ) from None
     finally:
         csv.field_size_limit(before)
 
 
-def column(path: Path, header: list[str], name: str) -> int:
-    """Where a column stands. Raises UserError with the known ones."""
+def column(path: Path, header: list[str], name: str, setting: str) -> int:
+    """Where a column stands. Raises UserError with the known ones and the setting that names it."""
     if name not in header:
         told = ", ".join(header[:30]) + (", …" if len(header) > 30 else "")
-        raise UserError(f"{path} has no column {name!r}; its columns: {told}")
+        raise UserError(f"{path} has no column {name!r}; its columns: {told}; set {setting}")
     return header.index(name)

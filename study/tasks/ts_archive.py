@@ -1,6 +1,5 @@
 """Classification of time series from the .ts files of the UCR and UEA archives."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ from study.tasks import TASKS
 from study.tasks.base import Batch
 from study.tasks.classification import Classification, stratified
 from study.tasks.files import existing, missing, read_text
+from study.tasks.measurements import read_number, scale
 
 VALIDATION_SHARE = 0.2  # of the training file, a class
 
@@ -91,7 +91,7 @@ def _load(path: str) -> Problem:
     if len(names) < 2 or not len(validation):
         raise UserError(f"{train} needs two classes, and three series or more of one")
     seen = np.concatenate([known.series[i] for i in training])
-    mean, std = seen.mean(axis=0), seen.std(axis=0)
+    mean, std = scale(seen)
     std[std == 0] = 1
     steps = max(len(s) for s in known.series + tested.series)
 
@@ -152,9 +152,9 @@ def read_ts(path: Path) -> Cases:
         if not in_data:
             if not line.startswith("@"):
                 raise UserError(f"{where}: a tag such as @classLabel, or @data, is expected")
-            tag, *rest = line[1:].split()
-            tags[tag.lower()] = rest
-            in_data = tag.lower() == "data"
+            tag, *rest = line.split()
+            tags[tag[1:].lower()] = [rest[0].lower(), *rest[1:]] if rest else []
+            in_data = tag.lower() == "@data"
             if in_data:
                 _check(path, tags)
             continue
@@ -176,7 +176,7 @@ def read_ts(path: Path) -> Cases:
         raise UserError(f"{path} has no @data: not a .ts file, or cut short")
     if not series:
         raise UserError(f"{path} has no cases after @data")
-    told = tags.get("equallength", [""])[0].lower() == "true"
+    told = tags.get("equallength", [])[:1] == ["true"]
     if told and len({len(case) for case in series}) > 1:
         raise UserError(f"{path} says @equalLength true, but its series differ in length")
     return Cases(series, labels)
@@ -187,22 +187,20 @@ def _check(path: Path, tags: Mapping[str, list[str]]) -> None:
         raise UserError(f"{path} has time stamps (@timeStamps true), which are not supported")
     labels = tags.get("classlabel", [])
     if labels[:1] != ["true"] or len(labels) < 3:
-        raise UserError(f"{path} needs a line '@classLabel true' with its classes")
+        raise UserError(f"{path} needs a line '@classLabel true' with its classes, two or more")
 
 
 def _values(where: str, text: str) -> list[float]:
     values = []
     for value in text.split(","):
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-            if value.strip() != "?":
-                raise UserError(f"{where}: {value.strip()[:40]!r} is no number") from None
-        if not math.isfinite(number):
+        told = value.strip()
+        if told == "?" or told.lower() == "nan":
             raise UserError(
-                f"{where}: a value is missing ({value.strip()}); fill it in first, as the archives' "
+                f"{where}: a value is missing ({told}); fill it in first, as the archives' "
                 "versions without missing values do"
             )
-        values.append(number)
+        try:
+            values.append(read_number(value))
+        except ValueError:
+            raise UserError(f"{where}: {told[:40]!r} is no number that can be used") from None
     return values
