@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from study.tasks.base import Batch, Task
 from study.training import Result, train
 
 NEEDY = [name for name, cls in TASKS.items() if cls.needs_files]
+
+PTB = {"name": "characters", "corpus": "ptb"}
+FILES = {"name": "characters", "corpus": "files"}
 
 
 @pytest.fixture(params=NEEDY)
@@ -43,12 +47,23 @@ def test_every_such_task_has_files_here() -> None:
 
 
 @pytest.mark.parametrize("name", NEEDY)
-@pytest.mark.parametrize("path", ["", "/no/such/place", "x" * 5000, "null\0byte"])
+@pytest.mark.parametrize(
+    "path", ["", "/no/such/place", "x" * 5000, "null\0byte", "~no such user/x"]
+)
 def test_without_its_files_a_task_says_what_it_expects_where(name: str, path: str) -> None:
     message = refusal({"name": name, "path": path})
     assert "task.path" in message
     assert name in message
     assert f"task.{TASKS[name].parameters()[0]}" in known_names()
+
+
+@pytest.mark.parametrize("given", [{"name": "mnist"}, {"name": "ts-archive"}, PTB, FILES])
+def test_a_folder_that_is_closed_is_told(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As root may read everything, the answer of the operating system is made up.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    assert refusal({**given, "path": str(tmp_path)}) == f"cannot read {tmp_path}: permission denied"
 
 
 def test_the_same_message_answers_a_configuration(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,12 +19,16 @@ def missing(task: str, path: str, files: str, source: str) -> MissingFiles:
 
 
 def existing(path: str | Path) -> Path | None:
-    """The path with ~ expanded, if something is there."""
-    found = Path(path).expanduser()
+    """The path with ~ expanded, if something is there. Raises UserError for a closed folder."""
     try:
-        return found if str(path) and found.exists() else None
-    except (OSError, ValueError):  # a name too long, or with a null byte
+        found = Path(path).expanduser()
+        if not str(path) or not found.exists():
+            return None
+    except (OSError, ValueError, RuntimeError):  # too long, with a null byte, or of ~nobody
         return None
+    if found.is_dir() and not os.access(found, os.R_OK | os.X_OK):
+        raise UserError(f"cannot read {found}: permission denied")
+    return found
 
 
 def read_bytes(path: Path) -> bytes:
