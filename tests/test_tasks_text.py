@@ -306,6 +306,19 @@ def test_only_a_line_break_ends_a_row(sign: str, tmp_path: Path) -> None:
     assert task.steps == len(f"well{sign} text 39")
 
 
+def test_a_row_without_a_text_needs_no_label(tmp_path: Path) -> None:
+    rows: list[list[object]] = [[f"text {i}", i % 2] for i in range(40)]
+    given = table(tmp_path / "t.csv", ["text", "label"], [*rows, ["", ""], [" ", "1"]])
+    assert sum(len(batch) for batch in named("csv-text", **given).splits().values()) == 40
+
+
+def test_a_review_where_the_header_should_be_is_not_told_whole(tmp_path: Path) -> None:
+    given = table(tmp_path / "t.csv", ["a film " * 500, "good"], [["b", "bad"]])
+    assert len(refused(named("csv-text", **given), "has no column 'text'")) < 300 + len(
+        given["path"]
+    )
+
+
 HEADER = "text,label\n"
 
 

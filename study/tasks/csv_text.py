@@ -116,7 +116,7 @@ def _load(path: str, text: str, label: str, unit: str, vocabulary: int, length: 
     found: dict[tuple[str, ...], str] = {}
     for row in table:
         units = tuple(split(row[at].lower() if unit == "word" else row[at])[:length])
-        if not row[to].strip():
+        if units and not row[to].strip():
             raise UserError(f"{file} has a text without a label: {row[at][:40]!r}")
         if units:
             found.setdefault(units, row[to].strip())

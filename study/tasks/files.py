@@ -110,6 +110,6 @@ def _rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str
 def column(path: Path, header: list[str], name: str, setting: str) -> int:
     """Where a column stands. Raises UserError with the known ones and the setting that names it."""
     if name not in header:
-        told = ", ".join(header[:30]) + (", …" if len(header) > 30 else "")
+        told = ", ".join(known[:40] for known in header[:30]) + (", …" if len(header) > 30 else "")
         raise UserError(f"{path} has no column {name!r}; its columns: {told}; set {setting}")
     return header.index(name)

@@ -189,7 +189,7 @@ def read_rolls(
         name = next((name for name in names if name in given), None)
         if name is None:
             raise UserError(
-                f"{file} has no {names[0]!r} beside {', '.join(map(str, [*given][:9]))}"
+                f"{file} has no {names[0]!r} beside {', '.join(str(key)[:40] for key in [*given][:9])}"
             )
         pieces = _sequence(given[name], f"{file}: {name}")
         places = [f"{file}: {name}, piece {i}" for i in range(len(pieces))]
