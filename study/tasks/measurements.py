@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LARGEST = 1e100  # larger ones would have no finite variance
+LARGEST = 1e30  # netCDF fills gaps with 9.97e36; the largest float32 is 3.4e38
 ROUNDING = 1e-12  # of a column's largest value: less of a deviation is rounding
 
 
