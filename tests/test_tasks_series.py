@@ -352,7 +352,7 @@ TAGS = "@timeStamps false\n@classLabel true a b\n@data\n"
         ("@classLabel false\n@data\n1:a\n", "needs a line '@classLabel true'"),
         ("@targetLabel true\n@data\n1:2\n", "needs a line '@classLabel true'"),
         ("@timeStamps true\n@classLabel true a b\n@data\n", "has time stamps"),
-        (TAGS + "1,2:c\n", "line 4: 'c' is not among the classes"),
+        (TAGS + "1,2:c\n", "line 4: 'c' is not among the classes of @classLabel: a, b"),
         (TAGS + "1,?,3:a\n", "line 4: a value is missing (?)"),
         (TAGS + "1,NaN,3:a\n", "line 4: a value is missing (NaN)"),
         (TAGS + "1,1e300,3:a\n", "line 4: '1e300' is no number that can be used"),

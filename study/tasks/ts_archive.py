@@ -160,8 +160,12 @@ def read_ts(path: Path) -> Cases:
             continue
         *variables, label = line.split(":")
         label = label.strip()
-        if label not in tags["classlabel"][1:]:
-            raise UserError(f"{where}: {label[:40]!r} is not among the classes of @classLabel")
+        classes = tags["classlabel"][1:]
+        if label not in classes:
+            told = ", ".join(classes[:9]) + (", …" if len(classes) > 9 else "")
+            raise UserError(
+                f"{where}: {label[:40]!r} is not among the classes of @classLabel: {told}"
+            )
         values = [_values(where, part) for part in variables]
         if not values or len({len(v) for v in values}) > 1:
             raise UserError(f"{where}: a case needs variables, all of one length, before its class")
