@@ -162,9 +162,9 @@ def read_ts(path: Path) -> Cases:
         label = label.strip()
         classes = tags["classlabel"][1:]
         if label not in classes:
-            told = ", ".join(classes[:9]) + (", …" if len(classes) > 9 else "")
+            listed = ", ".join(classes[:9]) + (", …" if len(classes) > 9 else "")
             raise UserError(
-                f"{where}: {label[:40]!r} is not among the classes of @classLabel: {told}"
+                f"{where}: {label[:40]!r} is not among the classes of @classLabel: {listed}"
             )
         values = [_values(where, part) for part in variables]
         if not values or len({len(v) for v in values}) > 1:
