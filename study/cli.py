@@ -250,15 +250,23 @@ def list_(
 def show(
     what: Annotated[str, typer.Argument(help="cell, task or space.")],
     name: Annotated[str, typer.Argument(help="Its name, as `longlag list` has it.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE of a task, such as task.length=20; may be repeated."),
+    ] = None,
 ) -> int:
     """Explain one cell, task or search space."""
     from rich.console import Console
 
-    from study.descriptions import PAGES
+    from study.config import read_settings
+    from study.descriptions import PAGES, describe_task
 
     if what not in PAGES:
         raise unknown("kind of page", what, PAGES)
-    Console(highlight=False, markup=False).print(PAGES[what](name))
+    if settings and what != "task":
+        raise UserError(f"--set is for the page of a task, and a {what} has no parameters to show")
+    page = describe_task(name, read_settings(settings)) if settings else PAGES[what](name)
+    Console(highlight=False, markup=False).print(page)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
@@ -27,6 +27,7 @@ from study.spaces import Searched, Space, check_files, planned_trials
 from study.task_drawing import example
 from study.tasks import TASKS
 from study.tasks.base import Task
+from study.toml import Scalar
 
 
 def _table(*columns: str) -> Table:
@@ -214,10 +215,13 @@ def suiting(cell: Cell) -> str:
     return "; ".join(f"{symbol}: {suit(choices)}" for symbol, choices, has in groups if has)
 
 
-def describe_task(name: str) -> RenderableType:
-    """What is asked, chance, plateaus, the criterion, the source."""
+def describe_task(name: str, settings: Mapping[str, Scalar] | None = None) -> RenderableType:
+    """What is asked, chance, plateaus, the criterion, the source.
+
+    ``settings`` by flat name, such as "task.length". Raises UserError for one that the task has not.
+    """
     cls = TASKS[name]
-    task = TASKS.build(name)
+    task = TASKS.build({"name": name} | dict(map(_of_task, (settings or {}).items())))
     facts = _facts()
     try:
         told, drawn = _task_facts(task), example(task)
@@ -228,7 +232,7 @@ def describe_task(name: str) -> RenderableType:
     for field in cls.parameters():
         info = cls.model_fields[field]
         words = f"  ({info.description})" if info.description else ""
-        facts.add_row("parameter", f"task.{field} = {info.default}{words}")
+        facts.add_row("parameter", f"task.{field} = {getattr(task, field)}{words}")
     facts.add_row("source", task.source)
     paragraphs = inspect.cleandoc(cls.__doc__ or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
@@ -237,6 +241,13 @@ def describe_task(name: str) -> RenderableType:
         picture = Padding(Text(drawn, style="cyan", no_wrap=True), (0, 0, 0, 4))
         return Group(heading, "", text, "", picture, "", facts)
     return Group(heading, "", text, "", facts)
+
+
+def _of_task(setting: tuple[str, Scalar]) -> tuple[str, Scalar]:
+    name, value = setting
+    if not name.startswith("task.") or name == "task.name":
+        raise UserError(f"{name} is no parameter of a task, as task.length is")
+    return name.removeprefix("task."), value
 
 
 def _task_facts(task: Task) -> list[tuple[str, str]]:

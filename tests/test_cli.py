@@ -192,6 +192,28 @@ def test_show_task(name: str, longlag) -> None:
         assert f"task.{field}" in out
 
 
+def test_show_task_as_it_is_set(longlag) -> None:
+    code, out, err = longlag("show", "task", "adding", "--set", "task.version=hochreiter")
+    assert (code, err) == (0, "")
+    task = TASKS.build({"name": "adding", "version": "hochreiter"})
+    assert f"{task.chance_loss:.5g}" in out
+    assert f"{TASKS.build('adding').chance_loss:.5g}" not in out.split("Solved:")[1]
+    assert "task.version = hochreiter" in out
+
+
+def test_show_task_draws_what_is_in_a_users_file(longlag) -> None:
+    Path("waves.csv").write_text(
+        "day,height\n" + "".join(f"{i},{i % 7}\n" for i in range(200)), encoding="utf-8"
+    )
+    settings = ("--set", "task.path=waves.csv", "--set", "task.length=14")
+    code, out, err = longlag("show", "task", "csv-series", *settings)
+    assert (code, err) == (0, "")
+    assert "\n    asked at the end  " in out
+    (drawn,) = re.findall(r"^    input +(\S+)", out, re.MULTILINE)
+    assert drawn[:7] == drawn[7:]
+    assert len(set(drawn)) == 7
+
+
 @pytest.mark.parametrize("name", available())
 def test_show_space_and_dry_run_write_nothing(name: str, longlag) -> None:
     before = set(Path().rglob("*"))
@@ -266,6 +288,11 @@ MISTAKES = [
     (("show", "cels", "lstm"), "did you mean 'cell'"),
     (("show", "task", "ading"), "did you mean 'adding'"),
     (("show", "space", "quikstart"), "did you mean 'quickstart'"),
+    (("show", "task", "adding", "--set", "task.versio=irnn"), "did you mean 'task.version'"),
+    (("show", "task", "adding", "--set", "model.hidden=3"), "no parameter of a task"),
+    (("show", "task", "adding", "--set", "task.warping=3"), "no parameter 'warping'"),
+    (("show", "task", "adding", "--set", "task.length=1"), "equal to 2"),
+    (("show", "cell", "lstm", "--set", "task.length=3"), "page of a task"),
     (("show", "cell"), "'name'"),
 ]
 
