@@ -252,7 +252,9 @@ def show(
     name: Annotated[str, typer.Argument(help="Its name, as `longlag list` has it.")],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="NAME=VALUE of a task, such as task.length=20; may be repeated."),
+        typer.Option(
+            "--set", help="NAME=VALUE of a task, such as task.length=20; may be repeated."
+        ),
     ] = None,
 ) -> int:
     """Explain one cell, task or search space."""

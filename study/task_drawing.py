@@ -1,7 +1,6 @@
 """One sequence of a task and its target, drawn with characters."""
 
 from collections.abc import Sequence
-from itertools import count
 from textwrap import wrap
 
 import torch
@@ -11,7 +10,7 @@ from study.tasks.base import NO_TARGET, Batch, Task
 from study.tasks.generating import GeneratingTask
 
 WIDTH = 60  # steps that fit a line
-_MOST_INPUTS = 3  # drawn, where there are many more
+_MOST_CHANNELS = 3  # drawn, where there are many more
 _BARS = "▁▂▃▄▅▆▇█"
 _GREYS = " ░▒▓█"
 _SHORTER = (60, 48, 40, 32, 24, 20, 16, 12, 10)  # lengths to draw instead of one that does not fit
@@ -20,8 +19,9 @@ _SHORTER = (60, 48, 40, 32, 24, 20, 16, 12, 10)  # lengths to draw instead of on
 def example(task: Task) -> str:
     """A training sequence, shortened by `shorter` where it would not fit a line.
 
-    Letters for a one-hot input, bars from the least to the greatest value for each other input, and
-    below them what is asked: a blank where nothing is. A picture is drawn in grey blocks.
+    Letters or words for a one-hot input, bars from the least to the greatest value for each other
+    input, of many for those that vary most here, and below them what is asked: a blank where nothing
+    is. A picture is drawn in grey blocks.
     """
     drawn = shorter(task)
     batch = next(drawn.training(0, 1))
@@ -30,7 +30,7 @@ def example(task: Task) -> str:
     lines = [f"{name:<{margin}}{line[:WIDTH]}".rstrip() for name, line in rows]
     if drawn is not task:
         lines.append(f"(one with length {getattr(drawn, 'length', drawn.steps)})")
-    elif (steps := _steps(batch)) > WIDTH:
+    elif (steps := _steps(batch)) > WIDTH and not _in_words(drawn):
         lines.append(f"(the first {WIDTH} of {steps} steps)")
     return "\n".join(lines)
 
@@ -60,12 +60,28 @@ def _steps(batch: Batch) -> int:
 def _inputs(task: Task, batch: Batch) -> list[tuple[str, str]]:
     shown = batch.inputs[: _steps(batch), 0]
     if task.alphabet is not None:
-        return [("input", "".join(task.alphabet[i] for i in shown.argmax(-1).tolist()))]
-    names = (f"input {i}" for i in count(1)) if shown.shape[1] > 1 else iter(["input"])
-    lines = [(name, _drawn(channel)) for name, channel in zip(names, shown.T, strict=False)]
-    if len(lines) > _MOST_INPUTS + 1:
-        more = len(lines) - _MOST_INPUTS
-        lines[_MOST_INPUTS:] = [("input …", f"and {more} more")]
+        symbols = [task.alphabet[i] for i in shown.argmax(-1).tolist()]
+        lines = wrap(" ".join(symbols), WIDTH) if _in_words(task) else ["".join(symbols)]
+        return [("" if i else "input", line) for i, line in enumerate(lines)]
+    return _channels("input", shown)
+
+
+def _in_words(task: Task) -> bool:
+    return any(len(name) > 1 for name in task.alphabet or ())
+
+
+def _channels(what: str, values: Tensor) -> list[tuple[str, str]]:
+    """(S,C): a line each, numbered from 1 where there are several."""
+    count = values.shape[1]
+    if count == 1:
+        return [(what, _drawn(values[:, 0]))]
+    kept = list(range(count))
+    if count > _MOST_CHANNELS + 1:
+        varied = values.nan_to_num().var(dim=0, correction=0)
+        kept = sorted(varied.argsort(descending=True, stable=True)[:_MOST_CHANNELS].tolist())
+    lines = [(f"{what} {i + 1}", _drawn(values[:, i])) for i in kept]
+    if left := count - len(kept):
+        lines.append((f"{what} …", f"and {left} more"))
     return lines
 
 
@@ -83,8 +99,7 @@ def _asked(task: Task, batch: Batch) -> list[tuple[str, str]]:
         return [
             ("asked", "".join(" " if c == NO_TARGET else _named(task.answers, c) for c in asked))
         ]
-    label = "asked of the state" if task.reads_state else "asked"
-    return [(label, _drawn(channel)) for channel in targets.T]
+    return _channels("asked of the state" if task.reads_state else "asked", targets)
 
 
 def _written(task: GeneratingTask, batch: Batch) -> list[tuple[str, str]]:

@@ -1,7 +1,9 @@
 """The drawn example is the sequence and what is asked of it."""
 
+import json
 import math
 from datetime import date
+from pathlib import Path
 
 import pytest
 import torch
@@ -73,6 +75,39 @@ def test_a_long_task_is_drawn_short_and_says_so() -> None:
     assert shorter(TASKS.build({"name": "adding", "length": 20})).steps == 20
     digits = example(TASKS.build("digits"))
     assert "(the first 60 of 64 steps)" in digits
+
+
+def test_of_many_channels_those_that_vary_are_drawn(tmp_path: Path) -> None:
+    frames = [[60], [60, 64], [67], [60, 64]]  # keys 40, 44 and 47 of the 88 from 21 on
+    piece = {split: [frames] for split in ("train", "valid", "test")}
+    (tmp_path / "piece.json").write_text(json.dumps(piece))
+    drawing = example(TASKS.build({"name": "music", "path": str(tmp_path / "piece.json")}))
+    assert [line.split() for line in drawing.splitlines()] == [
+        ["input", "40", "██▁"],
+        ["input", "44", "▁█▁"],
+        ["input", "47", "▁▁█"],
+        ["input", "…", "and", "85", "more"],
+        ["asked", "40", "█▁█"],
+        ["asked", "44", "█▁█"],
+        ["asked", "47", "▁█▁"],
+        ["asked", "…", "and", "85", "more"],
+    ]
+
+
+def test_texts_are_drawn_in_their_words_and_classes_by_their_names(tmp_path: Path) -> None:
+    # More than a line of words; texts differ by their first one, which two kept apart leave out.
+    text = " ".join(["seen", "twice"] * 20)
+    rows = [f"no{i} {text},{'good' if i % 2 else 'bad'}\n" for i in range(40)]
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(rows))
+    path = str(tmp_path / "t.csv")
+    lines = example(TASKS.build({"name": "csv-text", "path": path, "vocabulary": 2})).splitlines()
+    *read, asked = [line.split() for line in lines]
+    assert [word for line in read for word in line] == ["input", "·", *text.split()]
+    assert asked[:3] == ["asked", "at", "the"]
+    assert asked[-1] in ("good", "bad")
+    assert max(map(len, lines)) <= WIDTH + 20
+    task = TASKS.build({"name": "csv-text", "path": path, "unit": "character", "length": 8})
+    assert example(task).splitlines()[0].split(maxsplit=1)[1].startswith("no")
 
 
 def test_what_is_written_stands_under_what_is_read() -> None:

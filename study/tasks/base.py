@@ -15,6 +15,7 @@ from study.seeding import generator
 
 VALIDATION_SEQUENCES = 1_000
 TEST_SEQUENCES = 10_000
+RARE = "·"  # in a drawing, all that is not kept apart
 NO_TARGET = -1  # the class number of a step at which nothing is asked; among values it is NaN
 
 # When a task's answers are given: after the last step of a sequence, at every step, or as a sequence
@@ -98,7 +99,8 @@ class Task(Choice):
 
     @property
     def alphabet(self) -> Sequence[str] | None:
-        """A character for each input of a one-hot code; None for inputs that are numbers."""
+        """A name for each input of a one-hot code, a character or a word; None for inputs that are
+        numbers."""
         return None
 
     @property
@@ -335,6 +337,13 @@ def one_hot(symbols: Tensor, count: int) -> Tensor:
     """(T,B) -> (T,B,count) in float32; zeros where the symbol is negative."""
     shown = torch.zeros(*symbols.shape, count, device=symbols.device)
     return shown.scatter_(-1, symbols.clamp(min=0)[..., None], (symbols >= 0)[..., None].float())
+
+
+def legible(unit: str) -> str:
+    """A character or word as a drawing has it: a line break is ↵, what has no width a dot."""
+    if unit == "\n":
+        return "↵"
+    return unit if unit.isprintable() else RARE
 
 
 def between(low: int, high: int, shape: tuple[int, ...], generator: Generator) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from study.errors import UserError
 from study.tasks import TASKS, corpora
-from study.tasks.base import Batch, DatasetTask, LabelTask, accuracy
+from study.tasks.base import RARE, Batch, DatasetTask, LabelTask, accuracy, legible
 from study.tasks.corpora import Split
 from study.tasks.lazy import LazyBatch
 
@@ -79,8 +79,7 @@ class Characters(LabelTask, DatasetTask):
     @property
     def alphabet(self) -> Sequence[str]:
         """In a drawing a line break is ↵, and what is not kept apart or has no width a dot."""
-        kept = [chr(code) for code in self._text.characters.tolist()]
-        return ["·", *("↵" if c == "\n" else c if c.isprintable() else "·" for c in kept)]
+        return [RARE, *(legible(chr(code)) for code in self._text.characters.tolist())]
 
     def encode(self, text: str) -> list[int]:
         codes = text.encode() if self._of_bytes else map(ord, text)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from study.errors import UserError
 from study.tasks import TASKS
-from study.tasks.base import Batch
+from study.tasks.base import RARE, Batch, legible
 from study.tasks.classification import Classification, stratified
 from study.tasks.files import column, existing, missing, read_table
 from study.tasks.lazy import LazyBatch
@@ -63,8 +63,16 @@ class CsvText(Classification):
         return True
 
     @property
+    def alphabet(self) -> tuple[str, ...]:
+        return self._texts.units
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        return self._texts.names
+
+    @property
     def input_size(self) -> int:
-        return self._texts.size
+        return len(self._texts.units)
 
     @property
     def steps(self) -> int:
@@ -82,7 +90,8 @@ class Texts:
     symbols: Tensor  # (texts, steps), int16
     labels: Tensor  # (texts)
     rows: Mapping[Literal["training", "validation", "test"], Tensor]
-    size: int  # symbols there are
+    units: tuple[str, ...]  # what each symbol is drawn as
+    names: tuple[str, ...]  # of the labels
     prior: np.ndarray
 
     @property
@@ -94,7 +103,9 @@ def _batch(texts: Texts, kept: Tensor) -> Batch:
     def make(rows: Tensor) -> Batch:
         symbols = texts.symbols[kept[rows]].T.long()
         there = symbols >= 0
-        shown = functional.one_hot(symbols.clamp(min=0), texts.size).float() * there[..., None]
+        shown = (
+            functional.one_hot(symbols.clamp(min=0), len(texts.units)).float() * there[..., None]
+        )
         return Batch(shown, texts.labels[kept[rows]][None], there.sum(0) - 1)
 
     return LazyBatch(len(kept), make)
@@ -147,6 +158,7 @@ def _load(path: str, text: str, label: str, unit: str, vocabulary: int, length: 
             "validation": torch.from_numpy(validation),
             "test": torch.from_numpy(test),
         },
-        len(kept) + 1,
+        (RARE, *map(legible, kept)),
+        tuple(names),
         np.bincount([labels[i] for i in training], minlength=len(names)) / len(training),
     )

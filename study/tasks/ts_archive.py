@@ -51,6 +51,10 @@ class TsArchive(Classification):
         return self._problem.prior
 
     @property
+    def answers(self) -> tuple[str, ...]:
+        return self._problem.names
+
+    @property
     def input_size(self) -> int:
         return self._problem.splits["training"].inputs.shape[2]
 
@@ -66,6 +70,7 @@ class TsArchive(Classification):
 class Problem:
     splits: Mapping[Literal["training", "validation", "test"], Batch]
     prior: np.ndarray  # frequencies of the classes in training
+    names: tuple[str, ...]  # of the classes
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ def _load(path: str) -> Problem:
             "test": batch(tested.series, [names.index(label) for label in tested.labels]),
         },
         np.bincount([labels[i] for i in training], minlength=len(names)) / len(training),
+        tuple(names),
     )
 
 
