@@ -11,6 +11,8 @@ from analysis.figures import Drawing, Missing, figure
 from analysis.runs import Results
 from analysis.tasks import Task
 
+OUT_OF_SIGHT = 1000  # times below the lowest loss reached
+
 
 @figure("learning_curves", "Learning curves of the best configurations", order=10)
 def learning_curves(results: Results) -> Drawing:
@@ -38,7 +40,7 @@ def learning_curves(results: Results) -> Drawing:
         used.append(part)
         for name, group in part.groupby("architecture", sort=False):
             _arm(panel, group, looks[str(name)], runs)
-        _levels(panel, task, key)
+        _levels(panel, task, key, float(part["value"].min()))
         panel.set_title(style.plain(task.key))
         panel.set_xlabel("updates")
         panel.set_xlim(left=0)
@@ -84,14 +86,16 @@ def _arm(panel: Axes, group: pd.DataFrame, look: style.Look, runs: pd.DataFrame)
     )
 
 
-def _levels(panel: Axes, task: Task, key: str) -> None:
+def _levels(panel: Axes, task: Task, key: str, lowest: float) -> None:
     if key == "validation/loss":
         marks = {"chance": task.chance_loss, **task.plateaus, "solved below": task.solved_loss}
         panel.set_yscale("log")
         unit = style.plain(task.loss, 44)
         unit = unit.replace(" (", "\n(", 1) if len(unit) > 26 else unit
         panel.set_ylabel(f"validation loss,\n{unit}")
-        style.levels(panel, {k: v for k, v in marks.items() if v is not None and v > 0})
+        # One so far below all curves, meant never to be met, would press them into a single line.
+        far = max(lowest, 0) / OUT_OF_SIGHT
+        style.levels(panel, {k: v for k, v in marks.items() if v is not None and v > far})
         style.logarithmic(panel.yaxis)
     else:
         marks = {"chance": task.chance_metric, "solved from": task.solved_metric}

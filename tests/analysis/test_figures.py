@@ -179,6 +179,22 @@ def test_labels_of_levels_that_nearly_meet_do_not_overlap() -> None:
         assert high.y0 >= low.y1 - 1
 
 
+def test_a_criterion_meant_never_to_be_met_leaves_curves_their_height(
+    studies: dict[str, tuple[MemoryStore, Results]],
+) -> None:
+    results = studies["whole"][1]
+
+    def decades(solved_loss: float) -> float:
+        tasks = {k: replace(t, solved_loss=solved_loss) for k, t in results.tasks.items()}
+        drawn = draw("learning_curves", replace(results, tasks=tasks))
+        assert isinstance(drawn, Drawing)
+        panel = drawn.figure.axes[0]
+        assert panel.get_ylabel() == "validation loss,\nmean squared error"
+        return float(np.diff(np.log10(panel.get_ylim()))[0])
+
+    assert decades(1e-9) < decades(1e-4) < 5
+
+
 @pytest.mark.parametrize("figure", FIGURES)
 def test_the_whole_study_has_every_figure(
     studies: dict[str, tuple[MemoryStore, Results]], figure: str
