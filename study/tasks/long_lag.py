@@ -45,7 +45,9 @@ class LongLag(SyntheticTask):
     most_tested: ClassVar[int] = 2_560  # as the paper's; p² numbers each
 
     name: Literal["long-lag"] = "long-lag"
-    length: int = Field(default=100, ge=3, le=1_000, description="p, the lag, steps")
+    length: int = Field(
+        default=100, ge=3, le=1_000, description="p, steps from the first symbol to the last"
+    )
     regular: bool = Field(default=True, description="2a, the same between; false: 2b, random")
 
     @property
