@@ -12,6 +12,7 @@ from study.tasks.generating import GeneratingTask
 WIDTH = 60  # steps that fit a line
 _MOST_CHANNELS = 3  # drawn, where there are many more
 _BARS = "▁▂▃▄▅▆▇█"
+_MOST_NAMED = 20  # characters of a channel's name
 _GREYS = " ░▒▓█"
 _SHORTER = (60, 48, 40, 32, 24, 20, 16, 12, 10)  # lengths to draw instead of one that does not fit
 
@@ -63,23 +64,25 @@ def _inputs(task: Task, batch: Batch) -> list[tuple[str, str]]:
         symbols = [task.alphabet[i] for i in shown.argmax(-1).tolist()]
         lines = wrap(" ".join(symbols), WIDTH) if _in_words(task) else ["".join(symbols)]
         return [("" if i else "input", line) for i, line in enumerate(lines)]
-    return _channels("input", shown)
+    return _channels("input", shown, task.channels)
 
 
 def _in_words(task: Task) -> bool:
     return any(len(name) > 1 for name in task.alphabet or ())
 
 
-def _channels(what: str, values: Tensor) -> list[tuple[str, str]]:
-    """(S,C): a line each, numbered from 1 where there are several."""
+def _channels(
+    what: str, values: Tensor, names: Sequence[str] | None = None
+) -> list[tuple[str, str]]:
+    """(S,C): a line each, by its name or numbered from 1 where there are several."""
     count = values.shape[1]
-    if count == 1:
-        return [(what, _drawn(values[:, 0]))]
+    if names is None:
+        names = [what] if count == 1 else [f"{what} {i + 1}" for i in range(count)]
     kept = list(range(count))
     if count > _MOST_CHANNELS + 1:
         varied = values.nan_to_num().var(dim=0, correction=0)
         kept = sorted(varied.argsort(descending=True, stable=True)[:_MOST_CHANNELS].tolist())
-    lines = [(f"{what} {i + 1}", _drawn(values[:, i])) for i in kept]
+    lines = [(_shortened(names[i]), _drawn(values[:, i])) for i in kept]
     if left := count - len(kept):
         lines.append((f"{what} …", f"and {left} more"))
     return lines
@@ -92,7 +95,11 @@ def _asked(task: Task, batch: Batch) -> list[tuple[str, str]]:
     classes = not targets.is_floating_point()
     if task.reads == "last":
         if not classes:
-            return [("asked at the end", ", ".join(f"{v:.3g}" for v in targets[0].tolist()))]
+            values = [f"{v:.3g}" for v in targets[0].tolist()]
+            if task.answers is not None:
+                values = [f"{n} {v}" for n, v in zip(task.answers, values, strict=True)]
+            lines = wrap(", ".join(values), WIDTH, max_lines=_MOST_CHANNELS, placeholder=" …")
+            return [("" if i else "asked at the end", line) for i, line in enumerate(lines)]
         return [("asked at the end", _named(task.answers, int(targets[0])))]
     if classes:
         asked = targets.tolist()
@@ -123,6 +130,10 @@ def grey_blocks(picture: Tensor, levels: int) -> list[str]:
 
 def _named(answers: Sequence[str] | None, number: int) -> str:
     return str(number) if answers is None else answers[number]
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _MOST_NAMED else f"{name[: _MOST_NAMED - 2]} …"
 
 
 def _drawn(channel: Tensor) -> str:

@@ -209,7 +209,7 @@ def test_show_task_draws_what_is_in_a_users_file(longlag) -> None:
     code, out, err = longlag("show", "task", "csv-series", *settings)
     assert (code, err) == (0, "")
     assert "\n    asked at the end  " in out
-    (drawn,) = re.findall(r"^    input +(\S+)", out, re.MULTILINE)
+    (drawn,) = re.findall(r"^    height +(\S+)", out, re.MULTILINE)
     assert drawn[:7] == drawn[7:]
     assert len(set(drawn)) == 7
 

@@ -21,13 +21,25 @@ def lines_of(name: str, **parameters: object) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", [name for name, cls in TASKS.items() if not cls.needs_files])
 def test_every_task_can_be_drawn_in_a_few_lines(name: str) -> None:
-    drawing = example(TASKS.build(name))
+    task = TASKS.build(name)
+    drawing = example(task)
     lines = drawing.splitlines()
     assert 2 <= len(lines) <= (1 + 8 if name == "digit-drawing" else 6)
     assert max(map(len, lines)) <= WIDTH + 20
-    assert lines[0].startswith("input")
+    assert lines[0].startswith(task.channels[0] if task.channels else "input")
     assert sum(line.startswith("asked") for line in lines) == 1
     assert example(TASKS.build(name)) == drawing
+
+
+def test_the_columns_of_a_table_are_named(tmp_path: Path) -> None:
+    table = tmp_path / "weather.csv"
+    rows = [f"{day},{day % 7},{day % 5},{day % 3}" for day in range(100)]
+    header = "day,temperature,wind,the longest of all names of a column"
+    table.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    lines = lines_of("csv-series", path=str(table), length=8, targets="wind")
+    assert list(lines) == ["temperature", "wind", "the longest of all", "asked at the end"]
+    assert lines["asked at the end"].split()[-2] == "wind"
+    assert float(lines["asked at the end"].split()[-1]) < 3
 
 
 def test_symbols_are_those_of_the_sequence() -> None:

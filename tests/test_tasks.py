@@ -339,6 +339,11 @@ def test_the_lag_is_within_the_sequence(task: Task) -> None:
 @over(VARIANTS)
 def test_symbols_have_names(task: Task) -> None:
     batch = next(task.training(1, 8))
+    if task.channels is not None:
+        assert len(task.channels) == task.input_size
+        assert task.alphabet is None
+    if task.answers is not None:
+        assert len(task.answers) == task.output_size
     if task.alphabet is None:
         return
     assert len(task.alphabet) == task.input_size
@@ -346,8 +351,6 @@ def test_symbols_have_names(task: Task) -> None:
     last = last_steps(task, batch)
     there = torch.arange(task.steps)[:, None] <= last
     assert torch.equal((batch.inputs == 1).sum(-1), there.long())
-    if task.answers is not None:
-        assert len(task.answers) == task.output_size
 
 
 @over(VARIANTS)

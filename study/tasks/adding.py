@@ -1,6 +1,6 @@
 """The adding problem."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -76,6 +76,10 @@ class Adding(SyntheticTask):
     @property
     def steps(self) -> int:
         return longest(self.version, self.length)
+
+    @property
+    def channels(self) -> Sequence[str]:
+        return ("value", "marker")
 
     @property
     def lag(self) -> tuple[int, int]:

@@ -104,13 +104,18 @@ class Task(Choice):
         return None
 
     @property
+    def channels(self) -> Sequence[str] | None:
+        """A name for each input that is a number; None where they are numbered."""
+        return None
+
+    @property
     def symbolic(self) -> bool:
         """Whether inputs are a one-hot code, which can be embedded."""
         return self.alphabet is not None
 
     @property
     def answers(self) -> Sequence[str] | None:
-        """A name for each class; None where they are numbered, or the targets are values."""
+        """A name for each class, or for each value that is asked; None where they are numbered."""
         return None
 
     @property

@@ -1,7 +1,7 @@
 """Forecasting the columns of a CSV file with a time column."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -92,6 +92,14 @@ class CsvSeries(Forecast):
         return self.length
 
     @property
+    def channels(self) -> Sequence[str]:
+        return self._table.names
+
+    @property
+    def answers(self) -> Sequence[str]:
+        return [self._table.names[i] for i in self._table.targets]
+
+    @property
     def lag(self) -> tuple[int, int]:
         return 0, self.steps - 1
 
@@ -178,6 +186,7 @@ class CsvSeries(Forecast):
 
 @dataclass(frozen=True)
 class Table:
+    names: list[str]  # of the columns
     values: np.ndarray  # (rows, columns), scaled by the training rows
     targets: list[int]  # of these columns
     training: int  # rows
@@ -217,7 +226,7 @@ def _load(path: str, time: str, columns: str, targets: str) -> Table:
             raise UserError(
                 f"{file}: {name!r} is constant in the training rows; leave it out of task.columns"
             )
-    return Table((values - mean) / std, [names.index(name) for name in wanted], training)
+    return Table(names, (values - mean) / std, [names.index(name) for name in wanted], training)
 
 
 def _names(given: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The multiplication problem."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -53,6 +53,10 @@ class Multiplication(SyntheticTask):
     @property
     def steps(self) -> int:
         return longest(self.version, self.length)
+
+    @property
+    def channels(self) -> Sequence[str]:
+        return ("value", "marker")
 
     @property
     def lag(self) -> tuple[int, int]:
