@@ -1,5 +1,6 @@
 """`longlag sample`: what a trained network writes."""
 
+import json
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +52,11 @@ def trained(store: Store, run_id: str | None) -> tuple[TrialConfig, Model]:
             f"run {found} has no configuration that can be read: it is an arm, or no training that ended"
         ) from None
     config = TrialConfig.from_flat(flatten(settings))
+    if not config.task.has_data_of(json.loads(store.tags(found).get("task.card", "{}"))):
+        raise UserError(
+            f"the data of task {config.task.name!r} are not those that run {found} was trained on; "
+            "put the files back where they were"
+        )
     again = (
         "train its config.toml again with `longlag train --config FILE`; it is in "
         f"{store.artifacts_of(found)}"

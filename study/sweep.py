@@ -24,7 +24,7 @@ from study.notes import arm_note, experiment_note
 from study.search import Trial, confirmation_seed, open_searches
 from study.spaces import Arm, Space, check_data, planned_trials
 from study.spool import Spool
-from study.tracking import FOLDER, RunToWrite, Store, check_folder
+from study.tracking import FOLDER, RunRecord, RunToWrite, Store, check_folder
 from study.trial_record import TrialRecord
 from study.views import run_color
 from study.views import tags as view_tags
@@ -114,6 +114,7 @@ class Sweep:
         note = experiment_note(self.space, self._experiment)
         self.store.experiment(self.space.name, {"mlflow.note.content": note})
         for earlier in self.store.study(self.space.name).runs:
+            self._check_data(earlier)
             of_arm = self.progress.get(earlier.tags.get("arm", ""))
             if of_arm is not None and earlier.tags.get("role") in ("trial", "confirmation"):
                 of_arm.add(Ended.of_run(earlier))
@@ -126,6 +127,17 @@ class Sweep:
                 run_id, tags={"mlflow.note.content": arm_note(arm, self._experiment, run_id)}
             )
             self._run_ids[slug] = run_id
+
+    def _check_data(self, earlier: RunRecord) -> None:
+        arm = self.arms.get(earlier.tags.get("arm", ""))
+        if arm is None or earlier.tags.get("role") != "arm":
+            return
+        task = self._template(arm).task
+        if not task.has_data_of(json.loads(earlier.tags.get("task.card", "{}"))):
+            raise UserError(
+                f"{arm.title}: the data of task {task.name!r} are not those of this study's earlier "
+                "runs; put the files back, or sweep under a new name (--as NAME)"
+            )
 
     def _check_consistent(self) -> None:
         spooled = {record.key for record in self.spool}

@@ -294,6 +294,9 @@ class Store:
             f"{what} {start!r}; the last of experiment {experiment!r}: {told or 'none'}"
         )
 
+    def tags(self, run_id: str) -> dict[str, str]:
+        return dict(self._client.get_run(run_id).data.tags)
+
     def artifacts_of(self, run_id: str) -> str:
         """Where a run's files are: a folder, or an address of the server's."""
         return str(self._client.get_run(run_id).info.artifact_uri)

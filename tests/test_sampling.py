@@ -12,6 +12,7 @@ from study.sampling import Request, trained, written
 from study.single import train_tracked
 from study.space_file import load
 from study.sweep import Sweep
+from study.tasks import characters
 from study.tracking import Store
 from study.weights import WEIGHTS, save
 
@@ -197,3 +198,16 @@ def test_a_studys_confirmations_keep_their_parameters(folder: Path) -> None:
     assert sampled(runs["confirmation"], Request("h", temperature=0.01, length=4)) == "hello"
     assert "kept no parameters" in refusal(runs["trial"])
     assert "no configuration" in refusal(runs["arm"])
+
+
+def test_other_data_than_those_it_was_trained_on_are_refused(folder: Path, tmp_path: Path) -> None:
+    text = tmp_path / "a.txt"
+    settings = {"task__name": "characters", "task__corpus": "files", "task__path": str(text)}
+    text.write_text("abcd" * 50, encoding="utf-8")
+    run = train(folder, **settings, task__length=4)
+    text.write_text("abce" * 50, encoding="utf-8")
+    characters._load.cache_clear()  # a process of its own would read the file anew
+    assert "are not those that run" in refusal(run, "ab")
+    text.write_text("abcd" * 50, encoding="utf-8")
+    characters._load.cache_clear()
+    assert sampled(run, Request("ab")).startswith("ab")

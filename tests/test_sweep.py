@@ -31,6 +31,7 @@ from study.space_file import find, load
 from study.spaces import Space, planned_trials
 from study.spool import Spool
 from study.sweep import Sweep, SweepStatus
+from study.tasks import csv_series
 from study.tracking import RunRecord, Store, StudyRecord
 from study.training import train
 
@@ -475,6 +476,30 @@ def test_a_changed_space_is_refused_and_nothing_is_written(
     other = space(folder, SPACE.replace(old, new), trials=1, name="other")
     sweep(other, folder)
     check_complete(other, folder)
+
+
+def test_other_data_in_the_same_place_is_refused_and_nothing_is_written(folder: Path) -> None:
+    table = folder / "waves.csv"
+
+    def measured(period: int) -> Space:
+        rows = [f"{day},{day % period}.{day % 5}" for day in range(200)]
+        table.write_text("\n".join(["day,height", *rows]) + "\n")
+        csv_series._load.cache_clear()  # a process of its own would read the file anew
+        data = f'task.name = "csv-series"\ntask.path = "{table}"\ntask.length = 5'
+        return space(folder, SPACE.replace("task.length = 5", data), trials=1, steps=5)
+
+    sweep(measured(7), folder)
+    longer = measured(11).model_copy(update={"trials": 2})
+    before = snapshot(folder)
+    with pytest.raises(
+        UserError, match="the data of task 'csv-series' are not those of"
+    ) as refusal:
+        sweep(longer, folder)
+    assert "\n" not in str(refusal.value)
+    assert snapshot(folder) == before
+    longer = measured(7).model_copy(update={"trials": 2})
+    sweep(longer, folder)
+    check_complete(longer, folder)
 
 
 def test_grid_tries_every_combination_once_in_every_arm(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Every task keeps its source's protocol, its chance level, and its three data sets apart."""
 
+import json
 import math
 from collections import Counter
 from contextlib import suppress
@@ -16,7 +17,7 @@ from study.config import TrialConfig
 from study.construction import build_model
 from study.errors import UserError
 from study.tasks import TASKS
-from study.tasks.base import NO_TARGET, Batch, DatasetTask, SyntheticTask, Task
+from study.tasks.base import NO_TARGET, Batch, DatasetTask, SyntheticTask, Task, fingerprint
 from study.tasks.reber_grammar import LEGAL, nodes_before
 
 
@@ -380,6 +381,22 @@ def test_parameters_are_described_and_unknown_ones_refused(task: Task) -> None:
         named(task.name, lenght=5)
     for field in type(task).parameters():
         assert type(task).model_fields[field].description, field
+
+
+@over(DATASETS)
+def test_a_card_says_which_data_it_is_of(task: DatasetTask) -> None:
+    again = type(task).model_validate(task.model_dump())
+    assert again.has_data_of(json.loads(json.dumps(task.card())))
+    assert again.has_data_of({})  # an earlier version's
+    assert not again.has_data_of({"data": "0" * 12})
+    whole = task.splits()
+    names = [list(given or ()) for given in (task.alphabet, task.channels, task.answers)]
+    assert fingerprint(whole.items(), names) == task.data_id
+    assert fingerprint(whole.items(), [["other"], [], []]) != task.data_id
+    for part, batch in whole.items():
+        if len(batch) > 1:
+            fewer = {**whole, part: batch.take(slice(1, None))}
+            assert fingerprint(fewer.items(), names) != task.data_id
 
 
 @over([(n, t) for n, t in DATASETS if not t.memorized])

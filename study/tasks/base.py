@@ -1,8 +1,10 @@
 """What a task is: where its sequences come from, what is asked of them, and what chance achieves."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import ClassVar, Literal
 
 import torch
@@ -209,6 +211,10 @@ class Task(Choice):
     def check_data(self) -> None:
         """Raises UserError for data that cannot be used; asked for before anything is written."""
 
+    def has_data_of(self, card: Mapping[str, object]) -> bool:
+        """Whether this task's data are those that an earlier `card` is of, as far as it says."""
+        return True
+
     def card(self) -> dict[str, object]:
         """What a reader of results needs to know about the task, as JSON can hold it."""
         return {
@@ -280,6 +286,17 @@ class DatasetTask(Task):
     def check_data(self) -> None:
         self.validation()
 
+    @cached_property
+    def data_id(self) -> str:
+        names = [list(n or ()) for n in (self.alphabet, self.channels, self.answers)]
+        return fingerprint(self._splits.items(), names)
+
+    def card(self) -> dict[str, object]:
+        return {**super().card(), "data": self.data_id}
+
+    def has_data_of(self, card: Mapping[str, object]) -> bool:
+        return card.get("data", self.data_id) == self.data_id
+
     def training(self, seed: int, size: int) -> Iterator[Batch]:
         """Epochs without end, each in a fresh order; an epoch's last, smaller batch is used too."""
         stream, data = generator("training", seed), self._splits["training"]
@@ -292,6 +309,23 @@ class DatasetTask(Task):
 
     def test(self) -> Batch:
         return self._splits["test"]
+
+
+def fingerprint(parts: Iterable[tuple[str, Batch]], names: Sequence[Sequence[str]]) -> str:
+    """12 hexadecimal digits of the parts' sizes, of a hundred sequences all over each, and of what
+    their numbers stand for.
+
+    Numbers count to the third decimal, as machines differ in the last ones of a scaled column.
+    """
+    digest = sha256(json.dumps(names).encode())
+    for name, part in parts:
+        digest.update(f"{name} {len(part)}".encode())
+        shown = part.take(torch.linspace(0, len(part) - 1, min(100, len(part))).long())
+        for values in (shown.inputs, shown.targets):
+            if values.is_floating_point():
+                values = values.round(decimals=3) + 0.0  # which makes -0 a 0
+            digest.update(values.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def cross_entropy(predictions: Tensor, targets: Tensor) -> Tensor:
