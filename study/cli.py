@@ -172,17 +172,14 @@ def sample(
             f"--temperature must be a number above 0 (got {temperature:g}); near 0 what is most "
             "probable is taken"
         )
-    from study.sampling import Request, trained, written
+    from study.sampling import Request, remarks, trained, written
     from study.tracking import Store
 
+    request = Request(prompt, temperature, length, seed, beam)
     of, model = trained(Store.open(Path()), run)
-    text = written(of.task, model, Request(prompt, temperature, length, seed, beam))
-    if unknown := of.task.unknown(prompt):
-        print(
-            f"longlag: {unknown!r} of the prompt was not kept apart in training; the network reads "
-            "it as it reads all that is rare",
-            file=sys.stderr,
-        )
+    text = written(of.task, model, request)
+    for remark in remarks(of.task, request):
+        print(f"longlag: {remark}", file=sys.stderr)
     print(text)
     return 0
 

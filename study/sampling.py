@@ -106,6 +106,23 @@ def written(task: Task, model: Model, request: Request) -> str:
     return go_on(model, task, start, draws, temperature, request.length)
 
 
+def remarks(task: Task, request: Request) -> list[str]:
+    """What whoever asked should know of an answer that is written all the same."""
+    told = []
+    if unknown := task.unknown(request.prompt):
+        told.append(
+            f"{unknown!r} of the prompt was not kept apart in training; the network reads it as it "
+            "reads all that is rare"
+        )
+    given = len(task.encode(request.prompt)) if request.prompt else 0
+    if isinstance(task, GeneratingTask) and given > task.steps:
+        told.append(
+            f"the prompt has {given} symbols, more than the {task.steps} of the longest in training; "
+            f"an answer ends after {request.length or task.answer_steps}, or as many as --length says"
+        )
+    return told
+
+
 def _answer(task: GeneratingTask, model: Model, request: Request) -> str:
     if not request.prompt:
         raise UserError(

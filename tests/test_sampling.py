@@ -8,7 +8,7 @@ import torch
 
 from study.config import TrialConfig
 from study.errors import UserError
-from study.sampling import Request, trained, written
+from study.sampling import Request, remarks, trained, written
 from study.single import train_tracked
 from study.space_file import load
 from study.sweep import Sweep
@@ -173,6 +173,14 @@ def test_no_store_and_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_length_of_a_text_can_be_chosen(folder: Path, runs: dict[str, str]) -> None:
     config, model = trained(Store.open(folder), runs["hello"])
     assert len(written(config.task, model, Request("he", length=7))) == 2 + 7
+
+
+def test_a_prompt_longer_than_any_in_training_is_remarked_on(runs: dict[str, str]) -> None:
+    task = trained(Store.open(), runs["transduction"])[0].task
+    assert remarks(task, Request("A" * task.steps)) == []
+    (told,) = remarks(task, Request("A" * (task.steps + 1)))
+    assert f"{task.steps + 1} symbols" in told
+    assert f"ends after {task.answer_steps}" in told
 
 
 SPACE = """
