@@ -100,10 +100,9 @@ def _interrupted() -> Iterator[threading.Event]:
         os.write(2, b"ends at the next evaluation and is recorded; Ctrl-C again gives it up\n")
 
     before = signal.getsignal(signal.SIGINT)
-    in_background = (
-        before is not signal.default_int_handler
-    )  # or whoever calls has another use of it
-    if in_background or threading.current_thread() is not threading.main_thread():
+    # In the background it is ignored, and whoever calls may have another use of it.
+    ours = before is signal.default_int_handler
+    if not ours or threading.current_thread() is not threading.main_thread():
         yield asked
         return
     signal.signal(signal.SIGINT, ask)
