@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -159,16 +160,9 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
             outcome = "budget"
             break
         started = time.process_time()
-        window: list[Update] = []
-        exploded = False
-        for _ in range(min(settings.evaluate_every, settings.steps - step)):
-            window.append(next(loop))
-            step += 1
-            if _diverged(window[-1], task):
-                exploded = True
-                break
-            if window[-1].found:
-                break
+        window = _window(loop, task, min(settings.evaluate_every, settings.steps - step))
+        step += len(window)
+        exploded = _diverged(window[-1], task)
         training_seconds += time.process_time() - started
         clipped += sum(update.clip.acted for update in window if update.clip)
         skipped += sum(update.clip.skipped for update in window if update.clip)
@@ -232,6 +226,16 @@ def evaluate(model: Model, task: Task, batch: Batch, width: int = 1) -> dict[str
             for name, value in scores.items():
                 totals[name] = totals.get(name, 0.0) + value * len(rows)
     return {name: total / len(batch) for name, total in totals.items()}
+
+
+def _window(loop: Iterator[Update], task: Task, most: int) -> list[Update]:
+    """The next updates, up to one that diverges or a guess that is to be validated at once."""
+    made: list[Update] = []
+    for update in islice(loop, most):
+        made.append(update)
+        if _diverged(update, task) or update.found:
+            break
+    return made
 
 
 def _updates(model: Model, config: TrialConfig) -> Iterator[Update]:
