@@ -94,31 +94,40 @@ class Sweep:
             for record in self.spool:
                 self._file(record)
             yield self.status
-            complete = False
             try:
                 if self.status.left:
                     self.ran = True
                     with LocalPool(min(self.status.workers, self.status.left)) as pool:
                         yield from self._loop(pool)
-                complete = not list(self.spool)
             finally:
+                complete = self._complete
                 for run_id in self._run_ids.values():
                     self.store.finish(run_id, "FINISHED" if complete else "KILLED")
+                self.store.experiment(self.space.name, view_tags(self.space, complete))
                 self.store.optimize()
             yield self.status
 
+    @property
+    def _complete(self) -> bool:
+        """Whether all that is planned has ended and is in the store."""
+        return not self.status.left and not list(self.spool)
+
     def _open_runs(self) -> None:
         """Experiment and parent runs, and what earlier sweeps have already finished."""
-        tags = {"longlag.study": self.space.name, **view_tags(self.space)}
-        self._experiment = self.store.experiment(self.space.name, tags)
-        note = experiment_note(self.space, self._experiment)
-        self.store.experiment(self.space.name, {"mlflow.note.content": note})
+        self._experiment = self.store.experiment(
+            self.space.name, {"longlag.study": self.space.name}
+        )
         for earlier in self.store.study(self.space.name).runs:
             self._check_data(earlier)
             of_arm = self.progress.get(earlier.tags.get("arm", ""))
             if of_arm is not None and earlier.tags.get("role") in ("trial", "confirmation"):
                 of_arm.add(Ended.of_run(earlier))
         self._check_consistent()
+        note = experiment_note(self.space, self._experiment)
+        self.store.experiment(
+            self.space.name,
+            {"mlflow.note.content": note, **view_tags(self.space, self._complete)},
+        )
         now = int(time.time() * 1000)
         self._run_ids = {}
         for slug, arm in self.arms.items():

@@ -113,27 +113,30 @@ class View:
         )
 
 
-def views(space: Space) -> list[View]:
-    """Arms, trials, the search, curves; and the curves of each task when several are compared."""
+def views(space: Space, confirmed: bool = True) -> list[View]:
+    """Arms, trials, the search, curves; and the curves of each task when several are compared.
+
+    The curves are those of the confirmations, and of the trials until all are ``confirmed``.
+    """
     task_axes, other_axes = _split_axes(space)
     found = [
         View("arms", "Arms", _arms(space)),
         View("trials", "Trials", _trials(space)),
         View("search", "Search", _search(space), charts=True),
-        View("curves", "Curves", _curves(space, {}), charts=True),
+        View("curves", "Curves", _curves(space, {}, confirmed), charts=True),
     ]
     tasks = list(itertools.product(*(space.compare[axis] for axis in task_axes)))
     for labels in tasks if other_axes and len(tasks) > 1 else []:
         shown = dict(zip(task_axes, labels, strict=True))
         key = "-".join(("curves", *labels))
         title = f"Curves: {', '.join(itertools.starmap(spoken, shown.items()))}"
-        found.append(View(key, title, _curves(space, shown), charts=True))
+        found.append(View(key, title, _curves(space, shown, confirmed), charts=True))
     return found
 
 
-def tags(space: Space) -> dict[str, str]:
-    """The experiment's tags that make the views."""
-    found = views(space)
+def tags(space: Space, confirmed: bool = True) -> dict[str, str]:
+    """The experiment's tags that make the `views`."""
+    found = views(space, confirmed)
     return CUSTOM_MODELS | {TAG + v.key: v.tag(len(found) - i) for i, v in enumerate(found)}
 
 
@@ -209,13 +212,13 @@ def _search(space: Space) -> dict[str, Any]:
     return _trials(space) | _charts({"Searched parameters": [*against_loss, together]})
 
 
-def _curves(space: Space, shown: Mapping[str, str]) -> dict[str, Any]:
+def _curves(space: Space, shown: Mapping[str, str], confirmed: bool) -> dict[str, Any]:
     """Means over the runs of each arm; only of the arms that have the ``shown`` labels."""
     arms = [arm for arm in space.arms() if shown.items() <= arm.labels.items()]
     axes = [axis for axis in space.compare if axis not in shown]
     cells = (str(complete(space.example(arm))["model.cell"]) for arm in arms)
     outputs = dict.fromkeys(CELLS[cell].output for cell in cells)
-    role = "confirmation" if space.confirmations else "trial"
+    role = "confirmation" if space.confirmations and confirmed else "trial"
     conditions = [f"tags.role = '{role}'"]
     conditions += [f"params.`axis.{axis}` = '{label}'" for axis, label in shown.items()]
     charts = _charts(

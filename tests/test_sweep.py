@@ -34,6 +34,7 @@ from study.sweep import Sweep, SweepStatus
 from study.tasks import csv_series
 from study.tracking import RunRecord, Store, StudyRecord
 from study.training import train
+from study.views import saved
 
 SPACE = """
 [study]
@@ -439,9 +440,19 @@ def test_an_interrupted_search_draws_what_an_uninterrupted_one_draws(
         next(statuses)
     statuses.close()
     assert {r.status for r in runs(folder, "arm")} == {"KILLED"}
+    assert shown_curves(folder) == "tags.role = 'trial'"  # no arm has all its confirmations
     sweep(s, folder)
     check_complete(s, folder)
     assert draws(folder) == draws(swept[1])
+    assert shown_curves(folder) == "tags.role = 'confirmation'"
+    sweep(s, folder)
+    assert shown_curves(folder) == "tags.role = 'confirmation'"
+
+
+def shown_curves(folder: Path) -> str:
+    """Which runs the view of the curves draws."""
+    (view,) = [v for v in saved(Store.open(folder).study("tiny").tags) if v.key == "curves"]
+    return view.state["searchFilter"]
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
