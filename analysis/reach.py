@@ -65,13 +65,18 @@ def _solved(results: Results, arm: pd.Series) -> bool | None:
     """Whether every confirmation run solved it; None while that is not known."""
     if arm["lost"] or arm["confirmed"] < arm["confirmations"]:
         return False
-    enough = max(results.space.get("confirmations") or 1, 1)
-    return True if arm["confirmations"] >= enough else None
+    return True if arm["confirmations"] >= _enough(results) else None
+
+
+def _enough(results: Results) -> int:
+    """How many runs confirm an arm."""
+    return max(results.space.get("confirmations") or 1, 1)
 
 
 def sentences(results: Results, summary: pd.DataFrame) -> dict[str, str]:
     """One a kind of task: 'gru 400, the longest compared; lstm 50; tanh not even 25.'"""
-    told = {}
+    told, runs = {}, _enough(results)
+    every = f"all {runs} confirmation runs" if runs > 1 else "the confirmation run"
     for family, tasks in families(results.tasks.values()).items():
         lengths = [task.length for task in tasks]
         found = reaches(results, summary, tasks)
@@ -82,7 +87,7 @@ def sentences(results: Results, summary: pd.DataFrame) -> dict[str, str]:
             groups.setdefault(_words(reach, tasks), []).append(reach.architecture)
         parts = [f"{listing(names)} {words}" for words, names in groups.items()]
         told[family] = (
-            "The longest length at which every confirmation run solved it, as at all shorter ones: "
+            f"The longest length at which {every} solved it, as at all shorter ones: "
             f"{'; '.join(parts)}."
         )
     return told
