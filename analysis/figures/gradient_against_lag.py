@@ -45,7 +45,7 @@ def gradient_against_lag(results: Results) -> Drawing:
                 panel, part, looks, slopes, results.architectures, results.tasks[task].span, columns
             )
             _limit(panel, part)
-            panel.set_title(style.plain(f"{task}, {when}", 34))
+            panel.set_title(style.plain(f"{task}, {when}" if len(tasks) > 1 else when, 34))
             panel.set_xlabel("lag, steps before the last")
             style.whole_numbers(panel)
         axes[2 * row].set_ylabel("gradient norm,\nrelative to lag 0")

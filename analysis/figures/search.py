@@ -1,5 +1,6 @@
 """Score of every trial against what was searched."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from analysis.tasks import number
 
 CEILING, DIVERGED = 1.25, 1.5  # where scores above the first, and diverged trials, are drawn
 ROWS = 3
+MOST_TICKS = 6
 
 
 @figure("search", "Score of every trial against the searched hyperparameters", order=60)
@@ -73,9 +75,13 @@ def _values(trials: pd.DataFrame, name: str) -> pd.Series:
 
 
 def _range(panel: Axes, spec: Mapping[str, Any]) -> None:
-    """The range that was searched, and a little more; logarithmic where the search was."""
+    """The range that was searched, and a little more; logarithmic where the search was, or where the
+    values of a list lie that far apart."""
     low, high = number(spec.get("low")), number(spec.get("high"))
-    if spec.get("log"):
+    listed = sorted(v for v in map(number, spec.get("values") or ()) if math.isfinite(v))
+    if listed:
+        low, high = listed[0], listed[-1]
+    if spec.get("log") or (listed and 0 < 10 * low <= high):
         panel.set_xscale("log")
         if 0 < low < high:
             margin = (high / low) ** 0.07
@@ -91,6 +97,9 @@ def _range(panel: Axes, spec: Mapping[str, Any]) -> None:
     elif low < high:
         margin = (high - low) * 0.07
         panel.set_xlim(low - margin, high + margin)
+    if 1 < len(listed) <= MOST_TICKS:
+        panel.set_xticks(listed, [f"{value:g}" for value in listed])
+        panel.minorticks_off()
 
 
 def _panel(

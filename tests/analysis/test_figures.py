@@ -384,6 +384,22 @@ def test_attention_is_drawn_for_those_that_look(
     assert isinstance(told, Missing)
 
 
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [([0.0001, 0.001, 0.01], "log"), ([16, 32, 64], "linear"), ([0, 0.5, 100.0], "linear")],
+)
+def test_a_list_of_values_that_was_searched_fills_the_axis(values: list[float], scale: str) -> None:
+    panel = Figure().subplots()
+    _range(panel, {"values": values, "log": False})
+    assert panel.get_xscale() == scale
+    left, right = panel.get_xlim()
+    assert left < values[0]
+    assert values[-1] < right
+    ends = panel.transData.transform([[left, 0], [values[0], 0], [values[-1], 0], [right, 0]])[:, 0]
+    assert (ends[2] - ends[1]) / (ends[3] - ends[0]) > 0.8
+    assert [text.get_text() for text in panel.get_xticklabels()] == [f"{v:g}" for v in values]
+
+
 def test_a_search_below_one_is_drawn_on_its_own_scale() -> None:
     """Equal steps of log(1 - x), in which it was searched, are equal on the axis."""
     panel = Figure().subplots()
