@@ -192,7 +192,12 @@ def logarithmic(axis: Axis) -> None:
     counts = [_ticks(low, high, choice) for choice in choices]
     most = 4 if isinstance(axis, XAxis) else 6  # numbers side by side need more room
     fitting = [c for c, count in zip(choices, counts, strict=True) if 2 <= count <= most]
-    axis.set_major_locator(LogLocator(subs=fitting[0] if fitting else (1.0,), numticks=7))
+    if fitting:
+        axis.set_major_locator(LogLocator(subs=fitting[0], numticks=7))
+    elif 0 < low < high < 10 * low:  # too little of a decade for any of these
+        axis.set_major_locator(MaxNLocator(most - 1, steps=[1, 2, 2.5, 5, 10]))
+    else:
+        axis.set_major_locator(LogLocator(numticks=7))
     axis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
     axis.set_minor_formatter(NullFormatter())
 

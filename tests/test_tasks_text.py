@@ -110,7 +110,9 @@ def test_levels_are_the_entropies_of_the_training_part(sentence: Path) -> None:
     assert task.chance_loss == pytest.approx(entropy(Counter(text)), rel=1e-12)
     level = entropy(Counter(pairwise(text))) - entropy(Counter(text[:-1]))
     assert list(task.plateaus.values()) == [pytest.approx(level, rel=1e-9)]
-    assert task.chance_metric == max(Counter(text).values()) / len(text)
+    shares = [count / len(text) for count in Counter(text).values()]
+    bits = -sum(share * math.log2(share) for share in shares)
+    assert (task.metric, task.chance_metric) == ("bits", pytest.approx(bits))
 
 
 def test_what_training_lacks_or_is_rare_is_the_unknown_symbol(tmp_path: Path) -> None:

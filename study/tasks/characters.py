@@ -45,7 +45,7 @@ class Characters(LabelTask, DatasetTask):
     reads: ClassVar[Literal["last", "every"]] = "every"
     causal: ClassVar[bool] = True
     loss_name: ClassVar[str] = "cross-entropy (nats per character)"
-    metric: ClassVar[str | None] = "accuracy"
+    metric: ClassVar[str | None] = "bits"
 
     name: Literal["characters"] = "characters"
     corpus: Literal["python", "files", "ptb", "text8", "enwik8"] = Field(
@@ -117,7 +117,7 @@ class Characters(LabelTask, DatasetTask):
 
     @property
     def chance_metric(self) -> float:
-        return float(self._text.frequencies.max())
+        return self.chance_loss / math.log(2)
 
     @property
     def plateaus(self) -> Mapping[str, float]:

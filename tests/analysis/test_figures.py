@@ -416,3 +416,16 @@ def test_a_search_below_one_is_drawn_on_its_own_scale() -> None:
         "0.95",
         "0.99",
     ]
+
+
+@pytest.mark.parametrize("ratio", [1.3, 2.0, 2.8, 4.0, 9.0, 30.0, 1e3, 1e9])
+@pytest.mark.parametrize("which", ["xaxis", "yaxis"])
+def test_every_logarithmic_axis_has_numbers(ratio: float, which: str) -> None:
+    for low in np.geomspace(1e-3, 1, 40, endpoint=False):
+        panel = Figure().subplots()
+        axis = getattr(panel, which)
+        (panel.set_xscale if which == "xaxis" else panel.set_yscale)("log")
+        (panel.set_xlim if which == "xaxis" else panel.set_ylim)(low, low * ratio)
+        style.logarithmic(axis)
+        shown = [t for t in axis.get_majorticklocs() if low <= t <= low * ratio]
+        assert 2 <= len(shown) <= 9, (low, ratio, shown)
