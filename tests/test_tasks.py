@@ -18,6 +18,7 @@ from study.construction import build_model
 from study.errors import UserError
 from study.tasks import TASKS
 from study.tasks.base import NO_TARGET, Batch, DatasetTask, SyntheticTask, Task, fingerprint
+from study.tasks.lazy import LazyBatch
 from study.tasks.reber_grammar import LEGAL, nodes_before
 
 
@@ -397,6 +398,22 @@ def test_a_card_says_which_data_it_is_of(task: DatasetTask) -> None:
         if len(batch) > 1:
             fewer = {**whole, part: batch.take(slice(1, None))}
             assert fingerprint(fewer.items(), names) != task.data_id
+
+
+@pytest.mark.parametrize(("size", "channels"), [(276, 1), (1662, 1), (3, 1), (1, 1), (500, 9_000)])
+def test_a_fingerprint_is_of_sequences_all_over_and_no_more_than_fit(
+    size: int, channels: int
+) -> None:
+    taken: list[int] = []
+
+    def make(rows: torch.Tensor) -> Batch:
+        taken[:] = rows.tolist()
+        return Batch(torch.zeros(50, len(rows), channels), torch.zeros(1, len(rows)))
+
+    fingerprint([("training", LazyBatch(size, make))], [])
+    most = min(size, 100, max(10, 5_000_000 // (50 * channels)))
+    # The quotient of whole numbers: 274.99997 for 275 would be another sequence on another machine.
+    assert taken == [i * (size - 1) // max(most - 1, 1) for i in range(most)]
 
 
 @over([(n, t) for n, t in DATASETS if not t.memorized])
