@@ -39,12 +39,12 @@ def _about(results: Results, task: Task, arms: pd.DataFrame) -> list[str]:
         _loss(task, run),
         _search(results, arms),
     ]
-    if run.empty:
+    missing = arms[arms["confirmations"] == 0]
+    lost = list(missing.loc[missing["lost"], "architecture"])
+    awaited = list(missing.loc[~missing["lost"], "architecture"])
+    if run.empty and awaited:
         sentences = [_unconfirmed(arms)]
-    elif len(run) < len(arms):
-        missing = arms[arms["confirmations"] == 0]
-        lost = list(missing.loc[missing["lost"], "architecture"])
-        awaited = list(missing.loc[~missing["lost"], "architecture"])
+    else:
         if lost:
             sentences.append(f"Nothing to confirm, as no trial came through: {listing(lost)}.")
         if awaited:

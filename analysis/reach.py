@@ -1,5 +1,6 @@
 """Up to which length each architecture solves a kind of task, where a study compares several."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,15 +12,23 @@ from analysis.wording import listing
 
 
 def families(tasks: Iterable[Task]) -> dict[str, list[Task]]:
-    """The kinds of task that are compared at several lengths, each from short to long."""
-    found: dict[str, list[Task]] = {}
+    """The kinds of task that are compared at several lengths, each from short to long.
+
+    Other data or another version of a task is another kind, not another length.
+    """
+    found: dict[tuple[str, tuple[str, ...]], list[Task]] = {}
     for task in tasks:
         if task.length is not None:
-            found.setdefault(task.family, []).append(task)
-    return {
-        family: sorted(own, key=lambda task: task.length or 0)
-        for family, own in found.items()
+            found.setdefault((task.family, task.version), []).append(task)
+    several = {
+        kind: sorted(own, key=lambda task: task.length or 0)
+        for kind, own in found.items()
         if len({task.length for task in own}) > 1
+    }
+    alike = Counter(family for family, _ in several)
+    return {
+        f"{family} ({', '.join(version)})" if alike[family] > 1 and version else family: own
+        for (family, version), own in several.items()
     }
 
 
@@ -28,13 +37,13 @@ class Reach:
     """One architecture on one kind of task.
 
     ``length`` is the longest at which every confirmation run solved it, as at all shorter ones; None
-    where not even the shortest is. ``known``: whether what is longer has been confirmed or lost.
-    ``again`` are longer lengths that it solved after one that it did not.
+    where not even the shortest is. ``awaited`` is the next one, where it is neither confirmed nor lost
+    yet. ``again`` are longer lengths that it solved after one that it did not.
     """
 
     architecture: str
     length: float | None
-    known: bool
+    awaited: float | None = None
     again: tuple[float, ...] = ()
 
 
@@ -50,11 +59,12 @@ def reaches(results: Results, summary: pd.DataFrame, tasks: Sequence[Task]) -> l
         if not solved or solved[0] is None:
             continue
         reached = next((i for i, state in enumerate(solved) if not state), len(solved))
+        ended = reached == len(solved) or solved[reached] is False
         found.append(
             Reach(
                 name,
                 steps[reached - 1][0] if reached else None,
-                reached == len(solved) or solved[reached] is False,
+                None if ended else steps[reached][0],
                 tuple(length for length, state in steps[reached:] if state and length is not None),
             )
         )
@@ -96,8 +106,8 @@ def sentences(results: Results, summary: pd.DataFrame) -> dict[str, str]:
 def _words(reach: Reach, tasks: Sequence[Task]) -> str:
     if reach.length is None:
         text = f"not even {tasks[0].length:g}"
-    elif not reach.known:
-        text = f"at least {reach.length:g}, with what is longer not confirmed yet"
+    elif reach.awaited is not None:
+        text = f"at least {reach.length:g}, with {reach.awaited:g} not confirmed yet"
     else:
         longest = ", the longest compared" if reach.length == tasks[-1].length else ""
         text = f"{reach.length:g}{longest}"

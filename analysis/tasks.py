@@ -18,6 +18,7 @@ class Task:
 
     key: str
     title: str = ""
+    version: tuple[str, ...] = ()  # what its parameters say in words: the data, for instance
     length: float | None = None  # the parameter that says how long the lag is
     steps: float | None = None  # that are read, of the longest sequence
     written: float = 0.0  # steps that are written after those that are read
@@ -70,6 +71,7 @@ def read_task(key: str, card: Mapping[str, Any], params: Mapping[str, str]) -> T
     return Task(
         key=key,
         title=str(card.get("title") or ""),
+        version=_version(params),
         length=known(card.get("length")),
         steps=known(card.get("steps", card.get("length"))),
         written=known(card.get("written")) or 0.0,
@@ -82,6 +84,16 @@ def read_task(key: str, card: Mapping[str, Any], params: Mapping[str, str]) -> T
         # The parameters say it too, for most tasks: for those whose card does not.
         solved_loss=known(card.get("solved_loss", params.get("task.solved_below"))),
         solved_metric=known(card.get("solved_metric", params.get("task.solved_at"))),
+    )
+
+
+def _version(params: Mapping[str, str]) -> tuple[str, ...]:
+    """Its parameters that are no numbers, such as "version urnn", but for those it has not."""
+    told = {k.removeprefix("task."): v for k, v in params.items() if k.startswith("task.")}
+    return tuple(
+        f"{name} {value}"
+        for name, value in sorted(told.items())
+        if name != "name" and value not in ("", "none", "searched") and math.isnan(number(value))
     )
 
 

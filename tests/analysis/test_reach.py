@@ -6,7 +6,7 @@ import pytest
 from synthetic import Kind, make
 
 from analysis.findings import findings
-from analysis.reach import sentences
+from analysis.reach import families, sentences
 from analysis.runs import Results, read_study
 from analysis.summary import summarize
 
@@ -43,7 +43,8 @@ def told(**solved: str) -> dict[str, str]:
         ("yny", "lstm 10 (and again 100)."),
         ("nnn", "lstm not even 10."),
         ("xyy", "lstm not even 10 (and again 50 and 100)."),
-        ("yy.", "lstm at least 50, with what is longer not confirmed yet."),
+        ("yy.", "lstm at least 50, with 100 not confirmed yet."),
+        ("y.y", "lstm at least 10, with 50 not confirmed yet (and again 100)."),
         ("yxy", "lstm 10 (and again 100)."),
     ],
 )
@@ -70,6 +71,42 @@ def test_one_length_and_variants_of_one_length_have_no_reach() -> None:
         {"a": ("adding", 50), "b": ("adding", 50), "c": ("adding", 90)},
     ):
         assert sentences(*study(tasks=tasks)) == {}
+
+
+def of_versions(params: dict[str, dict[str, str]]) -> list[list[str]]:
+    """The tasks that are compared as lengths of one kind, when they have these parameters."""
+    store = make(trials=2, tasks=LENGTHS, architectures={"gru": CELL})
+    for run in store.record.runs:
+        run.params.update(params[run.tags["axis.task"]])
+    found = families(read_study(store, "synthetic").tasks.values())
+    return [[task.key for task in tasks] for tasks in found.values()]
+
+
+def test_other_data_and_other_versions_are_no_other_lengths() -> None:
+    assert of_versions({task: {"task.path": f"{task}.csv"} for task in LENGTHS}) == []
+    by = {task: {"task.permuted": str(length > 10)} for task, (_, length) in LENGTHS.items()}
+    assert of_versions(by) == [["adding-50", "adding-100"]]
+    # A number may grow with the length, such as that of the distractors.
+    numbers = {task: {"task.distractors": str(length)} for task, (_, length) in LENGTHS.items()}
+    assert of_versions(numbers) == [[*SHORT_TO_LONG]]
+
+
+def test_two_versions_at_several_lengths_are_told_apart() -> None:
+    cards = {f"{v}-{n}": ("adding", n) for v in ("urnn", "irnn") for n in (10, 50)}
+    store = make(trials=2, tasks=cards, architectures={"gru": CELL})
+    for run in store.record.runs:
+        run.params["task.version"] = run.tags["axis.task"].partition("-")[0]
+    results = read_study(store, "synthetic")
+    told = sentences(results, summarize(results, np.random.default_rng(0)))
+    assert list(told) == ["Adding problem (version urnn)", "Adding problem (version irnn)"]
+
+
+def test_where_every_arm_is_lost_no_confirmation_is_waited_for() -> None:
+    results, summary = study(architectures={"irnn": Kind(0.0, -0.1, diverges=10.0)})
+    for finding in findings(results, summary):
+        text = " ".join(finding.sentences)
+        assert "Nothing to confirm, as no trial came through: irnn." in text
+        assert "yet" not in text
 
 
 def test_arms_whose_trials_all_diverged_are_not_waited_for() -> None:
