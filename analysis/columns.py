@@ -17,7 +17,7 @@ ARMS: Columns = {
     **_WHERE,
     "arm_run_id": ("str", "MLflow run id of the arm (parent run)"),
     "cell": ("str", "model.cell"),
-    "output": ("str", "the state that is the cell's output (tag cell.output)"),
+    "output": ("str", "the state that is the cell's output (tag cell.output), its first cell's"),
     "planned": ("float64", "trials planned (metric trials/planned)"),
     "budget": ("float64", "updates a run may use (train.steps)"),
     "batch": ("float64", "sequences a mini-batch (train.batch)"),
@@ -116,7 +116,8 @@ FLOWS: Columns = {
     "run_id": ("str", "MLflow run id"),
     "role": ("str", "trial or confirmation"),
     "stage": ("str", "init (before training) or final"),
-    "state": ("str", "the output, of most cells h, or another state, such as c of an LSTM"),
+    "output": ("str", "the state that is the output of the run's cell, of most cells h"),
+    "state": ("str", "the output, or another state, such as c of an LSTM"),
     "lag": ("int64", "steps before the last one"),
     "norm": ("float64", "mean over sequences of the norm of dL/dstate at that lag"),
 }

@@ -197,6 +197,7 @@ def _run_row(
     return {
         **{name: arm[name] for name in ("arm", "task", "architecture")},
         "run_id": run.run_id,
+        "output": run.tags.get("cell.output", arm["output"]),
         "trial_key": run.tags.get("trial_key", ""),
         "role": role,
         "outcome": outcome,
@@ -299,7 +300,7 @@ def _points(
     store: Reader, rows: list[dict[str, Any]], keys: list[str]
 ) -> "list[tuple[dict[str, Any], MetricPoint]]":
     by_run = {row["run_id"]: row for row in rows}
-    where = ("arm", "task", "architecture", "run_id", "role")
+    where = ("arm", "task", "architecture", "run_id", "role", "output")
     found = store.histories(list(by_run), keys) if by_run and keys else []
     return [({name: by_run[p.run_id][name] for name in where}, p) for p in found]
 

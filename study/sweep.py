@@ -261,15 +261,17 @@ class Sweep:
     def _record(self, slug: str, key: str, role: Any, number: int, config: Flat) -> TrialRecord:
         arm = self.arms[slug]
         mark = f"#{number}" if role == "trial" else f"confirmation {number}"
+        settled = TrialConfig.from_flat(config)
         return TrialRecord(
             key=key,
             name=f"{arm.title} · {mark}",
             role=role,
-            config=TrialConfig.from_flat(config).complete(),
+            config=settled.complete(),
             tags={
                 "study": self.space.name,
                 "arm": slug,
                 "number": str(number),
+                "cell.output": settled.cell.output,
                 "mlflow.runColor": run_color(self.space, arm),
             },
             axes=arm.labels,

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 from study.cells import CELLS
 from study.labels import spoken
 from study.spaces import Arm, Space, complete
+from study.toml import Scalar
 
 TAG = "mlflow.sharedViewState."
 CUSTOM_MODELS = {"mlflow.experimentKind": "custom_model_development"}
@@ -212,12 +213,19 @@ def _search(space: Space) -> dict[str, Any]:
     return _trials(space) | _charts({"Searched parameters": [*against_loss, together]})
 
 
+def _cells(space: Space, arm: Arm) -> tuple[Scalar, ...]:
+    settings = complete(space.example(arm))
+    searched = space.search.get("model.cell")
+    if searched is not None and searched.active(settings):
+        return searched.extremes()
+    return (settings["model.cell"],)
+
+
 def _curves(space: Space, shown: Mapping[str, str], confirmed: bool) -> dict[str, Any]:
     """Means over the runs of each arm; only of the arms that have the ``shown`` labels."""
     arms = [arm for arm in space.arms() if shown.items() <= arm.labels.items()]
     axes = [axis for axis in space.compare if axis not in shown]
-    cells = (str(complete(space.example(arm))["model.cell"]) for arm in arms)
-    outputs = dict.fromkeys(CELLS[cell].output for cell in cells)
+    outputs = dict.fromkeys(CELLS[str(cell)].output for arm in arms for cell in _cells(space, arm))
     role = "confirmation" if space.confirmations and confirmed else "trial"
     conditions = [f"tags.role = '{role}'"]
     conditions += [f"params.`axis.{axis}` = '{label}'" for axis, label in shown.items()]

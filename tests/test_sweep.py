@@ -23,6 +23,7 @@ from task_files import music, music_json
 
 import study.sweep
 from study import worker
+from study.cells import CELLS
 from study.config import TrialConfig, known_names
 from study.errors import UserError
 from study.execution import Job, Message
@@ -167,6 +168,7 @@ def test_a_trial_run_is_complete(swept: tuple[Space, Path]) -> None:
             assert run.metrics[metric] > 0
         assert not any(key.startswith("test/") for key in run.metrics)
         assert run.tags["outcome"] in ("solved", "budget", "diverged")
+        assert run.tags["cell.output"] == CELLS[run.params["model.cell"]].output
         assert json.loads(run.tags["task.card"])["name"] == "adding"
         for tag in ("version.longlag", "version.torch", "mlflow.source.name"):
             assert run.tags[tag]

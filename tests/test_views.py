@@ -92,6 +92,10 @@ def test_the_gradient_charts_are_of_each_output_whatever_it_is_called():
     assert charted(compare={"network": both}) == [
         f"gradient_flow/{stage}/{output}" for output in "hy" for stage in ("init", "final")
     ]
+    searched = {"model.cell": {"values": ("jordan", "lstm")}}
+    assert charted(compare={}, search=searched) == [
+        f"gradient_flow/{stage}/{output}" for output in "yh" for stage in ("init", "final")
+    ]
 
 
 def test_without_confirmations_the_curves_are_those_of_the_trials():

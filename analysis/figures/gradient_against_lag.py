@@ -24,7 +24,7 @@ def gradient_against_lag(results: Results) -> Drawing:
     """A row a task, columns before and after training; norms relative to the one at lag 0."""
     flows = results.shown(results.flows)
     flows = _relative(flows)
-    flows["is_output"] = flows["state"] == flows["arm"].map(results.arms.set_index("arm")["output"])
+    flows["is_output"] = flows["state"] == flows["output"]
     tasks = [key for key in results.tasks if (flows["task"] == key).any()]
     if not tasks:
         raise Missing("No confirmation and no chosen trial has a gradient flow.")
@@ -60,7 +60,7 @@ def gradient_against_lag(results: Results) -> Drawing:
             linewidth=2.0,
             label=f"thick: {listing(outputs, 'or')}, the output",
         )
-        style.legend_below(drawn, [thick, thin])
+        style.legend_below(drawn, [thick, thin] if outputs else [thin])
     return Drawing(
         drawn,
         _caption(flows, outputs, states),
@@ -149,7 +149,9 @@ def _caption(flows: pd.DataFrame, outputs: list[str], states: list[str]) -> str:
     runs = flows.groupby("arm")["run_id"].nunique()
     band = "all runs" if runs.max() < 5 else "the middle half of the runs"
     norms = listing([f"‖∂L/∂{state}‖" for state in outputs], "or")
-    text = f"""The norm of the loss's gradient with respect to the cell's output, {norms}, so many
+    # An earlier version's runs do not say which of their states is the output.
+    of = f"the cell's output, {norms}," if outputs else "a cell's states"
+    text = f"""The norm of the loss's gradient with respect to {of} so many
         steps before the end, with the loss taken at the last step only and the norm divided by the
         one at the last step. Lines are medians over an arm's runs, bands span {band}. A line that
         falls straight loses the same factor each step: the gradient vanishes, and an event that

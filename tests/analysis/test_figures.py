@@ -165,6 +165,27 @@ def test_the_thick_line_of_a_gradient_is_the_output_whatever_it_is_called() -> N
     assert by_name["h"][2.0] == by_name["c"][0.9] != by_name["h"][0.9]
 
 
+def test_the_output_is_that_of_the_run_where_cells_are_searched_within_an_arm() -> None:
+    store = make(trials=2, architectures=ONE, tasks=ADDING)
+    for run in store.record.runs:
+        run.tags["cell.output"] = "h" if run.tags["role"] == "arm" else "c"
+    drawn = draw("gradient_against_lag", read_study(store, "synthetic"))
+    assert isinstance(drawn, Drawing)
+    assert "‖∂L/∂c‖" in drawn.caption
+    assert "‖∂L/∂h‖" not in drawn.caption
+
+
+def test_runs_that_do_not_say_their_output_are_drawn_without_it() -> None:
+    kinds = {"lem": Kind(0.9, -0.1, states=("y", "z"))}
+    drawn = draw(
+        "gradient_against_lag", read_study(make(architectures=kinds, trials=2), "synthetic")
+    )
+    assert isinstance(drawn, Drawing)
+    [legend] = drawn.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["thin: y, z"]
+    assert "with respect to a cell's states so many steps" in " ".join(drawn.caption.split())
+
+
 def test_labels_of_levels_that_nearly_meet_do_not_overlap() -> None:
     figure = Figure(figsize=(4, 2.5), layout="constrained")
     canvas = FigureCanvasAgg(figure)
