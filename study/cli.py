@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from study.errors import INTERRUPTED, UserError, unknown
+from study.interruption import first_interrupt
 
 if TYPE_CHECKING:
     from study.config import TrialConfig
@@ -94,21 +95,21 @@ def sweep(
     from study.display import watch
     from study.sweep import Sweep
 
-    signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way of saying stop
-    run = Sweep(loaded, Path(), count)
-    statuses = run.run()
     given = [("--trials", trials), ("--seed", seed), ("--as", as_name)]
     given += [("--set", text) for text in settings or []]
     options = [str(word) for flag, value in given if value is not None for word in (flag, value)]
     again = shlex.join(["longlag", "sweep", space, *options])
-    try:
-        last = watch(statuses, f"longlag sweep {loaded.name}", console)
-    except KeyboardInterrupt:
-        statuses.close()
-        done = sum(len(arm.trials) + len(arm.confirmations) for arm in run.progress.values())
-        told = f"\nstopped; {done} finished runs are kept. Go on with: {again}"
-        console.print(told, soft_wrap=True)  # the command must be one line to copy
-        return INTERRUPTED
+    with first_interrupt(terminate=True) as stop:  # SIGTERM: a batch system's way of saying stop
+        run = Sweep(loaded, Path(), count, stop)
+        statuses = run.run()
+        try:
+            last = watch(statuses, f"longlag sweep {loaded.name}", console)
+        except KeyboardInterrupt:
+            statuses.close()
+            done = sum(len(arm.trials) + len(arm.confirmations) for arm in run.progress.values())
+            told = f"\nstopped; {done} finished runs are kept. Go on with: {again}"
+            console.print(told, soft_wrap=True)  # the command must be one line to copy
+            return INTERRUPTED
     if not run.ran:
         console.print("nothing left to run: everything planned is there")
     for warning in last.warnings if last else []:

@@ -1,14 +1,10 @@
 """`longlag train`: one configuration, one tracked run."""
 
-import os
-import signal
 import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -16,12 +12,14 @@ from rich.console import Console
 
 from study.config import TrialConfig
 from study.errors import INTERRUPTED
+from study.interruption import first_interrupt
 from study.messages import message
 from study.tracking import FOLDER, SINGLE_RUNS, Store, check_folder
 from study.training import Evaluation, Record, Result, train
 from study.trial_record import TrialRecord
 from study.views import CUSTOM_MODELS
 
+GIVES_UP = "ends at the next evaluation and is recorded; Ctrl-C again gives it up\n"
 NOTE = "Single runs of `longlag train`, each with its `config.toml` to run it again."
 
 
@@ -48,7 +46,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     console.print(
         f"{title}: solved means {config.task.solved_rule}; chance {config.task.chance_loss:.4g}"
     )
-    with _interrupted() as asked_to_stop:
+    with first_interrupt(GIVES_UP) as asked_to_stop:
         try:
             for item in _until(asked_to_stop, config, test):
                 kind, content = message(item, config)
@@ -86,30 +84,6 @@ def _until(asked_to_stop: threading.Event, config: TrialConfig, test: bool) -> I
         stops = isinstance(item, Evaluation) and asked_to_stop.is_set()
         item = records.send(stops)
     yield item
-
-
-@contextmanager
-def _interrupted() -> Iterator[threading.Event]:
-    """Set by a first Ctrl-C; a second one interrupts as ever."""
-    asked = threading.Event()
-
-    def ask(_: int, __: FrameType | None) -> None:
-        asked.set()
-        signal.signal(signal.SIGINT, before)
-        # Not by print: the signal may have come in the middle of one.
-        os.write(2, b"ends at the next evaluation and is recorded; Ctrl-C again gives it up\n")
-
-    before = signal.getsignal(signal.SIGINT)
-    # In the background it is ignored, and whoever calls may have another use of it.
-    ours = before is signal.default_int_handler
-    if not ours or threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _gradient(flow: Mapping[str, Any] | None) -> list[str]:

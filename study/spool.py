@@ -14,6 +14,8 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        for draft in folder.glob("*.tmp"):  # of a driver that was killed while it wrote
+            draft.unlink()
 
     def put(self, record: TrialRecord) -> None:
         path = self._path(record)

@@ -7,6 +7,7 @@ and what was running is run again.
 
 import fcntl
 import json
+import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -62,10 +63,15 @@ class SweepStatus:
 
 
 class Sweep:
-    """One space swept in one folder. `prepare` may refuse; `run` yields the status as it changes."""
+    """One space swept in one folder. `run` may refuse, and yields the status as it changes; once
+    ``stop`` is set it ends with a KeyboardInterrupt where nothing is half written.
+    """
 
-    def __init__(self, space: Space, folder: Path, workers: int) -> None:
+    def __init__(
+        self, space: Space, folder: Path, workers: int, stop: threading.Event | None = None
+    ) -> None:
         self.space, self.folder = space, folder
+        self._stop = stop or threading.Event()
         self._root = folder.resolve() / FOLDER
         arms = space.arms()
         planned = planned_trials(space)
@@ -207,6 +213,8 @@ class Sweep:
             if trial.number not in self.progress[slug].numbers
         )
         while True:
+            if self._stop.is_set():
+                raise KeyboardInterrupt
             while pool.free and (active := self._next(resumed)) is not None:
                 self._active[active.job["key"]] = active
                 pool.submit(active.job)

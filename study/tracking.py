@@ -354,7 +354,7 @@ def check_folder(root: Path) -> None:
 
 
 def _prepare(root: Path, database: Path) -> None:
-    connection = sqlite3.connect(database)
+    connection = sqlite3.connect(database, timeout=20)  # seconds, as MLflow waits
     try:
         # Write-ahead logging lets the UI read while a sweep writes; it stays set in the file.
         connection.execute("PRAGMA journal_mode=WAL")

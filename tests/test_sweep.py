@@ -297,15 +297,16 @@ def told_in_journal(folder: Path) -> int:
 def test_a_driver_interrupted_then_killed_goes_on_each_time(tmp_path: Path) -> None:
     text = SPACE.replace("confirmations = 2", "confirmations = 1")
     # Long enough that a busy machine finds the driver still at it.
-    s = space(tmp_path, text, trials=4, steps=250)
+    s = space(tmp_path, text, trials=5, steps=250)
 
     driver = start_driver(tmp_path)
-    wait_until(lambda: told_in_journal(tmp_path) >= 1, driver)
+    wait_until((tmp_path / "mlruns" / "optuna" / "tiny.journal").exists, driver)
     with pytest.raises(UserError, match="another process"):
         next(Sweep(s, tmp_path, 1).run())
+    wait_until(lambda: told_in_journal(tmp_path) >= 1, driver)
     driver.send_signal(signal.SIGINT)
     out, err = driver.communicate(timeout=60)
-    assert driver.returncode == 130
+    assert driver.returncode == 130, out + err
     assert "Traceback" not in out + err
     assert "longlag sweep tiny.toml" in out
     assert {r.status for r in runs(tmp_path, "arm")} == {"KILLED"}
@@ -317,6 +318,7 @@ def test_a_driver_interrupted_then_killed_goes_on_each_time(tmp_path: Path) -> N
     driver = start_driver(tmp_path)
     told = told_in_journal(tmp_path)
     wait_until(lambda: told_in_journal(tmp_path) >= told + 1, driver)
+    driver.send_signal(signal.SIGSTOP)  # lest it ends while its workers are looked for
     workers = children_of(driver.pid)
     assert workers
     driver.kill()

@@ -271,7 +271,9 @@ def test_a_record_survives_the_spool(tmp_path: Path) -> None:
     spool.put(one)
     spool.put(one)
     assert list(spool) == [one]
+    (tmp_path / "spool" / "half.tmp").write_text("{")  # of a driver killed while it wrote
     assert list(Spool(tmp_path / "spool")) == [one]
+    assert len(list((tmp_path / "spool").iterdir())) == 1
     (tmp_path / "spool" / "half.tmp").write_text("{")
     assert list(spool) == [one]
     spool.remove(one)
