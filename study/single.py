@@ -1,9 +1,8 @@
 """`longlag train`: one configuration, one tracked run."""
 
-import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from study.errors import INTERRUPTED
 from study.interruption import first_interrupt
 from study.messages import message
 from study.tracking import FOLDER, SINGLE_RUNS, Store, check_folder
-from study.training import Evaluation, Record, Result, train
+from study.training import Evaluation, train_until
 from study.trial_record import TrialRecord
 from study.views import CUSTOM_MODELS
 
@@ -48,7 +47,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     )
     with first_interrupt(GIVES_UP) as asked_to_stop:
         try:
-            for item in _until(asked_to_stop, config, test):
+            for item in train_until(config, asked_to_stop.is_set, test=test):
                 kind, content = message(item, config)
                 record.add(kind, {**content, "ms": _now()})
                 if isinstance(item, Evaluation):
@@ -73,17 +72,6 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
         prompt = "" if config.task.reads != "generated" else " --prompt …"
         console.print(f"let it write: longlag sample {run_id[:8]}{prompt}")
     return INTERRUPTED if asked_to_stop.is_set() else 0
-
-
-def _until(asked_to_stop: threading.Event, config: TrialConfig, test: bool) -> Iterator[Record]:
-    """The records of a training that ends at its first evaluation after it is asked to."""
-    records = train(config, test=test)
-    item = next(records)
-    while not isinstance(item, Result):
-        yield item
-        stops = isinstance(item, Evaluation) and asked_to_stop.is_set()
-        item = records.send(stops)
-    yield item
 
 
 def _gradient(flow: Mapping[str, Any] | None) -> list[str]:

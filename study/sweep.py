@@ -116,7 +116,7 @@ class Sweep:
     @property
     def _complete(self) -> bool:
         """Whether all that is planned has ended and is in the store."""
-        return not self.status.left and not list(self.spool)
+        return not self.status.left and next(iter(self.spool), None) is None
 
     def _open_runs(self) -> None:
         """Experiment and parent runs, and what earlier sweeps have already finished."""

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
@@ -204,6 +204,16 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
         seconds_per_step=training_seconds / max(step, 1),
         test=tested,
     )
+
+
+def train_until(config: TrialConfig, stop: Callable[[], bool], *, test: bool) -> Iterator[Record]:
+    """The records of `train`; after each `Evaluation` ``stop`` is asked whether to end there."""
+    records = train(config, test=test)
+    record = next(records)
+    while not isinstance(record, Result):
+        yield record
+        record = records.send(isinstance(record, Evaluation) and stop())
+    yield record
 
 
 def evaluate(model: Model, task: Task, batch: Batch, width: int = 1) -> dict[str, float]:

@@ -29,24 +29,20 @@ def _work(pipe: Connection, job: dict[str, Any]) -> None:
 
     from study.config import TrialConfig
     from study.messages import message
-    from study.training import Evaluation, Result, Trained, train
+    from study.training import Trained, train_until
 
     send("started")
     try:
         config = TrialConfig.from_flat(job["config"])
-        records = train(config, test=job["test"])
-        record = next(records)
-        while True:
+
+        def stop() -> bool:
+            return job["may_stop"] and _told_to_stop(pipe)
+
+        for record in train_until(config, stop, test=job["test"]):
             # Of a sweep's many networks those that write keep their parameters, once confirmed.
             if not isinstance(record, Trained) or (job["test"] and config.task.writes):
                 kind, content = message(record, config)
                 send(kind, **content)
-            if isinstance(record, Result):
-                return
-            if isinstance(record, Evaluation):
-                record = records.send(_told_to_stop(pipe) if job["may_stop"] else False)
-            else:
-                record = next(records)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
     except Exception:
