@@ -1,5 +1,6 @@
 """Random weight guessing: a task that it solves is no proof of learning."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ def guesses(
                 parameter.uniform_(-limit, limit, generator=generator)
             scores = task.scores(model(sample), sample.targets)
             loss, solves = scores["loss"], task.solved(scores)
-            if loss < best:  # never of NaN
+            if loss < best or math.isnan(best):  # never a NaN for a number
                 best, kept = loss, _copy(parameters)
             if not solves:
                 for parameter, value in zip(parameters, kept, strict=True):

@@ -15,6 +15,7 @@ from study.clipping import Clipped
 from study.clipping.telemetry import curves
 from study.config import TrialConfig
 from study.construction import build_model
+from study.divergence import Divergence
 from study.engines.recording import Limit, StateGradients, share
 from study.guessing import guesses
 from study.models.attention import Attended
@@ -28,8 +29,6 @@ from study.seeding import generator
 from study.tasks.base import Batch, Task
 from study.tasks.generating import GeneratingTask
 
-# A training loss this many times chance is an explosion: on every task a constant scores 1.
-EXPLODED = 1e4
 FLOW_SEQUENCES = 64
 EVALUATION_CHUNK = 500  # sequences at once, to bound memory
 MOST_WEIGHTS = 20_000_000
@@ -58,8 +57,8 @@ class Result:
     """How a trial ended.
 
     "solved" when the task's criterion was met on the validation set, "budget" when the updates ran
-    out, "pruned" when the caller stopped it, "diverged" when a loss or gradient was not finite or
-    the training loss exceeded 10,000 times chance, in a step that the clipping rule did not skip.
+    out, "pruned" when the caller stopped it, "diverged" when the clipped gradient was not finite or an
+    explosion of the training loss lasted: see `study.divergence.Divergence`.
     ``clip_rate`` is the share of ``steps`` in which the rule changed the gradient. ``score`` is what
     a search minimizes: see `score`. ``test`` is empty unless asked for. ``seconds_per_step`` is
     processor time, which what else runs on the machine distorts least; ``wall_seconds`` counts
@@ -127,7 +126,8 @@ def score(outcome: Outcome, steps: int, budget: int, best_loss: float, chance_lo
         return DIVERGED_SCORE
     if outcome == "solved":
         return steps / budget - 1
-    return min(best_loss / chance_loss, DIVERGED_SCORE)
+    relative = best_loss / chance_loss
+    return relative if relative < DIVERGED_SCORE else DIVERGED_SCORE  # also of NaN
 
 
 def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool | None, None]:
@@ -147,8 +147,7 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
     scores = evaluate(model, task, validation)
     best, best_step, best_parameters = scores, 0, deepcopy(model.state_dict())
     outcome: Outcome | None = "solved" if task.solved(scores) else None
-    if not math.isfinite(scores["loss"]):
-        outcome = "diverged"  # before the first update; as the first "best", NaN would stay
+    divergence = Divergence(task.chance_loss)
     step, clipped, skipped, training_seconds = 0, 0, 0, 0.0
     stop = yield Evaluation(0, _named("validation", scores))
     loop = (_guesses if settings.optimizer == "guess" else _updates)(model, config)
@@ -160,21 +159,20 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
             outcome = "budget"
             break
         started = time.process_time()
-        window = _window(loop, task, min(settings.evaluate_every, settings.steps - step))
+        most = min(settings.evaluate_every, settings.steps - step)
+        window, is_lost = _window(loop, divergence, most)
         step += len(window)
-        exploded = _diverged(window[-1], task)
         training_seconds += time.process_time() - started
         clipped += sum(update.clip.acted for update in window if update.clip)
         skipped += sum(update.clip.skipped for update in window if update.clip)
-        if not exploded:
-            scores = evaluate(model, task, validation)
-            exploded = not math.isfinite(scores["loss"])
         values = _training_curves(window)
-        if exploded:
+        if is_lost:
             outcome = "diverged"
             yield Evaluation(step, values)
             break
-        if scores["loss"] < best["loss"]:
+        # Between two updates it may be in a spike, and not finite: then it is no best, and goes on.
+        scores = evaluate(model, task, validation)
+        if scores["loss"] < best["loss"] or math.isnan(best["loss"]):
             best, best_step, best_parameters = scores, step, deepcopy(model.state_dict())
         if task.solved(scores):
             # What solved the task is what is tested, though an earlier loss may have been lower.
@@ -238,14 +236,17 @@ def evaluate(model: Model, task: Task, batch: Batch, width: int = 1) -> dict[str
     return {name: total / len(batch) for name, total in totals.items()}
 
 
-def _window(loop: Iterator[Update], task: Task, most: int) -> list[Update]:
-    """The next updates, up to one that diverges or a guess that is to be validated at once."""
+def _window(loop: Iterator[Update], divergence: Divergence, most: int) -> tuple[list[Update], bool]:
+    """The next updates, up to one that diverges or a guess that is to be validated at once; and
+    whether the last one diverged."""
     made: list[Update] = []
     for update in islice(loop, most):
         made.append(update)
-        if _diverged(update, task) or update.found:
+        if divergence.diverged(update.loss, update.clip):
+            return made, True
+        if update.found:
             break
-    return made
+    return made, False
 
 
 def _updates(model: Model, config: TrialConfig) -> Iterator[Update]:
@@ -316,13 +317,6 @@ def _optimizer(parameters: list[nn.Parameter], settings: TrainConfig) -> torch.o
             return torch.optim.Adam(parameters, lr=lr)
         case "guess":
             raise AssertionError("guessing makes no updates")
-
-
-def _diverged(update: Update, task: Task) -> bool:
-    if update.clip is None or update.clip.skipped:
-        return False
-    finite = math.isfinite(update.loss) and math.isfinite(update.clip.norm_before)
-    return not finite or update.loss > EXPLODED * task.chance_loss
 
 
 def _training_curves(window: list[Update]) -> dict[str, float]:

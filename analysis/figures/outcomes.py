@@ -62,8 +62,8 @@ def outcomes(results: Results) -> Drawing:
         drawn,
         """Number of trials of each arm by how they ended: met the task's criterion; used all their
         updates without it; stopped early by the pruner because others were ahead; diverged, that is
-        a loss or gradient that was not finite or a loss beyond 10,000 times chance; failed with an
-        error. Confirmation runs are not in it.""",
+        a clipped gradient that was not finite or a loss beyond 10,000 times chance for 100 updates
+        in a row; failed with an error. Confirmation runs are not in it.""",
         ["tag outcome"],
         trials["run_id"],
     )
