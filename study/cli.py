@@ -64,7 +64,9 @@ def sweep(
     workers: Annotated[
         int | None, typer.Option(help="Worker processes; by default one a core.", min=1)
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the whole study.", min=0)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the study; by default from its name.", min=0)
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="NAME=VALUE for all arms, such as task.path=…; repeatable."),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
@@ -19,15 +20,17 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from study.config import Flat, TrialConfig, kind_of
+from study.design import number_at, quantile, whole_number_at
 from study.errors import UserError
 from study.seeding import derive
-from study.spaces import Arm, Space, complete, planned_trials
+from study.spaces import Arm, Space, check_unchanged, complete, identity, planned_trials
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 # TPE's group=True; a trial run again after a restart, which reports the same steps again.
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 warnings.filterwarnings("ignore", message="The reported value is ignored", module="optuna")
 
+STARTUP = 10  # trials before TPE models anything
 HALVINGS = 3  # rungs at 1/8, 1/4 and 1/2 of the budget, the better half goes on
 
 
@@ -40,7 +43,7 @@ def open_searches(space: Space, path: Path) -> dict[str, "ArmSearch"]:
     journal = Journal(path)
     for attributes in journal.studies.values():
         if "space" in attributes:
-            _check_same_space(space, json.loads(attributes["space"]))
+            check_unchanged(space, json.loads(attributes["space"]))
             break
     return {arm.slug: ArmSearch(space, arm, journal) for arm in space.arms()}
 
@@ -80,6 +83,9 @@ class ArmSearch:
     def __init__(self, space: Space, arm: Arm, journal: Journal) -> None:
         self.space, self.arm = space, arm
         self._planned = planned_trials(space)  # counting a grid means laying it out
+        timing = ("train.steps", "train.evaluate_every")
+        config = TrialConfig.from_flat({k: v for k, v in arm.settings.items() if k in timing})
+        self._updates = config.train.steps
         name = f"{space.name}/{arm.slug}"
         # Optuna's own load_if_exists would write a line into the journal at every start.
         open_study = optuna.load_study if name in journal.studies else optuna.create_study
@@ -87,10 +93,10 @@ class ArmSearch:
             study_name=name,
             storage=journal.storage,
             sampler=RandomSampler(0),
-            pruner=_pruner(space, arm),
+            pruner=_pruner(space, config),
         )
         if "space" not in journal.studies.get(name, {}):
-            self._study.set_user_attr("space", json.dumps(_identity(space)))
+            self._study.set_user_attr("space", json.dumps(identity(space)))
         if space.sampler == "grid":
             # From where a kill while they were being laid out may have left them.
             queued = len(self._study.get_trials(deepcopy=False))
@@ -114,7 +120,7 @@ class ArmSearch:
 
     def ask(self) -> Trial:
         """The next trial."""
-        self._study.sampler = _sampler(self.space, len(self.trials))
+        self._study.sampler = self._sampler(len(self.trials))
         return self._study.ask()
 
     def configure(self, trial: Trial) -> Flat:
@@ -139,12 +145,11 @@ class ArmSearch:
     def _suggest(self, trial: Trial, name: str) -> Any:
         """A value for one parameter.
 
-        Random search draws it from a stream of its own for this trial and parameter: the same
-        however often the sweep was resumed, and in every arm, so that no arm is luckier with its
-        random search than another.
+        What is drawn goes by the trial's number and the parameter: the same however often the
+        sweep was resumed, and in every arm, so that no arm is luckier with its draws than another.
         """
         searched = self.space.search[name]
-        self._study.sampler = _sampler(self.space, trial.number, name)
+        self._study.sampler = self._sampler(trial.number, name)
         if searched.values is not None:
             # As JSON text, because to Optuna's choices true and 1 are the same.
             return trial.suggest_categorical(name, [json.dumps(v) for v in searched.values])
@@ -155,13 +160,41 @@ class ArmSearch:
             return trial.suggest_float(name, 1 - high, 1 - low, log=True)
         return trial.suggest_float(name, low, high, log=searched.log)
 
+    def _sampler(self, *path: object) -> BaseSampler:
+        seed = derive(self.space.seed, "sampler", *path)
+        if self.space.sampler == "random":
+            return RandomSampler(seed)
+        ended = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials)
+        if self.space.sampler == "tpe" and ended >= STARTUP:
+            return TPESampler(
+                n_startup_trials=STARTUP,
+                multivariate=True,
+                group=True,
+                constant_liar=True,
+                seed=seed,
+            )
+        return DesignSampler(self.space)
+
     def report(self, trial: Trial, step: int, relative_loss: float) -> bool:
-        """Tell an intermediate value; True when the trial should be pruned."""
+        """Tell an intermediate value; True when the trial should be pruned.
+
+        One that has used all its updates is not: there is nothing left to save.
+        """
         if not math.isfinite(relative_loss):
             return False
         trial.report(relative_loss, step)
+        budget = json.loads(str(trial.params.get("train.steps", self._updates)))
+        if self.space.pruner == "none" or step >= budget:
+            return False
+        if self.space.pruner == "beaten":
+            return self._beaten(step, budget)
         # Optuna answers with a numpy bool at times, which no worker could be told.
-        return self.space.pruner != "none" and bool(trial.should_prune())
+        return bool(trial.should_prune())
+
+    def _beaten(self, step: int, budget: int) -> bool:
+        """Whether an ended trial's score is as low as one can still get that is unsolved by now."""
+        told = (t.value for t in self.trials if t.state == TrialState.COMPLETE)
+        return any(value is not None and value <= step / budget - 1 for value in told)
 
     def tell(self, number: int, outcome: str, score: float | None) -> None:
         """Finish a trial; one that is finished already is left alone."""
@@ -182,23 +215,39 @@ def trial_seed(space: Space, number: int) -> int:
 
 
 def confirmation_seed(space: Space, index: int) -> int:
-    """Fresh: no trial of the search has it."""
+    """Fresh: no trial of the search has it, but for a chance of 2^-30 a pair."""
     return derive(space.seed, "confirmation", index)
 
 
-def _sampler(space: Space, *path: object) -> BaseSampler:
-    seed = derive(space.seed, "sampler", *path)
-    if space.sampler == "tpe":
-        return TPESampler(
-            n_startup_trials=10, multivariate=True, group=True, constant_liar=True, seed=seed
-        )
-    return RandomSampler(seed)
+class DesignSampler(BaseSampler):
+    """Every parameter where the study's design has it; a dimension each, as [search] lists them.
+
+    A parameter that an arm or a trial does not have leaves the others where they are.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._seed = space.seed
+        self._dimensions = {name: place for place, name in enumerate(space.search)}
+
+    def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self, study: Any, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        kind: Any = param_distribution
+        share = quantile(self._seed, param_name, self._dimensions[param_name], trial.number)
+        if isinstance(kind, CategoricalDistribution):
+            return kind.choices[int(share * len(kind.choices))]
+        if isinstance(kind, IntDistribution):
+            return whole_number_at(share, kind.low, kind.high, log=kind.log)
+        return number_at(share, kind.low, kind.high, log=kind.log)
 
 
-def _pruner(space: Space, arm: Arm) -> BasePruner:
-    config = TrialConfig.from_flat(
-        {k: v for k, v in arm.settings.items() if k in ("train.steps", "train.evaluate_every")}
-    )
+def _pruner(space: Space, config: TrialConfig) -> BasePruner:
     first = max(config.train.steps // 2**HALVINGS, config.train.evaluate_every)
     if space.pruner == "halving":
         return SuccessiveHalvingPruner(min_resource=first, reduction_factor=2)
@@ -209,35 +258,3 @@ def _pruner(space: Space, arm: Arm) -> BasePruner:
 
 def _as_parameters(settings: Mapping[str, Any]) -> dict[str, str]:
     return {name: json.dumps(value) for name, value in settings.items()}
-
-
-def _identity(space: Space) -> dict[str, Any]:
-    """What must not change while a study goes on; more trials and other words may."""
-    free = ("trials", "confirmations", "question", "notes")
-    return {key: value for key, value in space.described().items() if key not in free}
-
-
-def _check_same_space(space: Space, before: dict[str, Any]) -> None:
-    if differences := _differences(before, _identity(space)):
-        raise UserError(
-            f"study {space.name!r} was begun with another search space: "
-            f"{'; '.join(differences)}. Put the old values back, or sweep under a new name "
-            "(--as NAME); more trials or confirmations are no change"
-        )
-
-
-def _differences(before: Any, now: Any, path: str = "") -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = [*before, *(key for key in now if key not in before)]
-        return [
-            difference
-            for key in keys
-            for difference in _differences(before.get(key), now.get(key), f"{path} {key}".strip())
-        ]
-    if before == now:
-        return []
-    if before is None:
-        return [f"{path} is new"]
-    if now is None:
-        return [f"{path} is gone"]
-    return [f"{path} was {json.dumps(before)}, is {json.dumps(now)}"]

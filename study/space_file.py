@@ -351,7 +351,7 @@ def _check_grid(space: Space) -> None:
         listing = ", ".join(f"{slug} {size}" for slug, size in sizes.items())
         raise UserError(
             f"arms must have equal budgets, but the grid gives them different numbers of trials "
-            f'({listing}); use sampler = "random" or "tpe"'
+            f'({listing}); use sampler = "sobol", "random" or "tpe"'
         )
     size = next(iter(sizes.values()))
     if "trials" in space.model_fields_set and space.trials != size:

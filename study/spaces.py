@@ -1,6 +1,7 @@
 """A study's search space: which arms are compared, and what is searched in each."""
 
 import itertools
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from study.config import GROUPS, Flat, TrialConfig, full_name
+from study.errors import UserError
 from study.labels import spoken
+from study.seeding import derive
 from study.toml import Scalar
 
 
@@ -47,18 +50,21 @@ class Searched(BaseModel):
 
 
 class Space(BaseModel):
-    """A named comparison. ``compare``: axis -> label -> settings; every arm gets ``trials`` trials."""
+    """A named comparison. ``compare``: axis -> label -> settings; every arm gets ``trials`` trials.
+
+    Without a ``seed`` it goes by the name, so that no two studies share what chance gave the first.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
     question: str = ""
     notes: str = ""
-    sampler: Literal["random", "grid", "tpe"] = "random"
-    pruner: Literal["none", "halving", "median"] = "none"
+    sampler: Literal["sobol", "random", "grid", "tpe"] = "sobol"
+    pruner: Literal["none", "beaten", "halving", "median"] = "none"
     trials: int = Field(default=10, ge=1, le=100_000)
     confirmations: int = Field(default=3, ge=0, le=1000)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default_factory=lambda given: derive(0, "study", given["name"]), ge=0)
     fixed: dict[str, Scalar] = Field(default_factory=dict)
     compare: dict[str, dict[str, Flat]] = Field(default_factory=dict)
     search: dict[str, Searched] = Field(default_factory=dict)
@@ -165,3 +171,44 @@ def check_data(space: Space) -> None:
 def planned_trials(space: Space) -> int:
     """Trials of the search, an arm."""
     return len(space.grid(space.arms()[0])) if space.sampler == "grid" else space.trials
+
+
+def identity(space: Space) -> dict[str, Any]:
+    """What must not change while a study goes on; more trials and other words may."""
+    free = ("trials", "confirmations", "question", "notes")
+    kept = {key: value for key, value in space.described().items() if key not in free}
+    # Journals of earlier versions have none, and other draws in TPE's first trials.
+    return kept | ({"start of tpe": "sobol"} if space.sampler == "tpe" else {})
+
+
+def check_unchanged(space: Space, before: Mapping[str, Any]) -> None:
+    """Raises UserError when the study was begun with another space; ``before`` is its `identity`."""
+    now = identity(space)
+    differences = _differences(before, now)
+    names = [list(each.get("search", {})) for each in (before, now)]
+    # As tables they are equal, but the order is that of the dimensions of what is drawn.
+    if not differences and space.sampler in ("sobol", "tpe") and names[0] != names[1]:
+        differences = [f"the order of [search] was {', '.join(names[0])}"]
+    if differences:
+        raise UserError(
+            f"study {space.name!r} was begun with another search space: "
+            f"{'; '.join(differences)}. Put the old values back, or sweep under a new name "
+            "(--as NAME); more trials or confirmations are no change"
+        )
+
+
+def _differences(before: Any, now: Any, path: str = "") -> list[str]:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = [*before, *(key for key in now if key not in before)]
+        return [
+            difference
+            for key in keys
+            for difference in _differences(before.get(key), now.get(key), f"{path} {key}".strip())
+        ]
+    if before == now:
+        return []
+    if before is None:
+        return [f"{path} is new"]
+    if now is None:
+        return [f"{path} is gone"]
+    return [f"{path} was {json.dumps(before)}, is {json.dumps(now)}"]

@@ -15,7 +15,7 @@ FILES = sorted(p for p in (ROOT / "study").rglob("*.py") if "__pycache__" not in
 LAYERS = [
     ["errors", "interruption"],
     ["notation", "registry", "seeding", "labels"],
-    ["functions", "forms"],
+    ["functions", "forms", "design"],
     ["expressions"],
     ["equations"],
     ["nonlinearities", "cells", "initializers", "clipping", "tasks"],

@@ -47,7 +47,7 @@ def finish(search: ArmSearch, count: int | None = None) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["sobol", "random", "tpe"])
 def test_an_arm_gets_exactly_its_budget_within_the_bounds(sampler: str, tmp_path: Path) -> None:
     s = space(sampler=sampler, trials=14)  # TPE models from the eleventh on
     search = open_searches(s, tmp_path / "j")["lstm"]
@@ -65,8 +65,11 @@ def test_an_arm_gets_exactly_its_budget_within_the_bounds(sampler: str, tmp_path
     assert {t.state for t in search.trials} == {TrialState.COMPLETE}
 
 
-def test_resumed_random_search_draws_what_an_uninterrupted_one_draws(tmp_path: Path) -> None:
-    s = space()
+@pytest.mark.parametrize("sampler", ["sobol", "random"])
+def test_a_resumed_search_draws_what_an_uninterrupted_one_draws(
+    sampler: str, tmp_path: Path
+) -> None:
+    s = space(sampler=sampler)
     whole = finish(open_searches(s, tmp_path / "whole")["lstm"])
     parts: list[dict[str, Any]] = []
     for _ in range(3):  # a new process each time, as far as Optuna can tell
@@ -74,8 +77,11 @@ def test_resumed_random_search_draws_what_an_uninterrupted_one_draws(tmp_path: P
     assert parts == whole
 
 
-def test_a_trial_killed_between_asking_and_drawing_draws_the_same(tmp_path: Path) -> None:
-    s = space()
+@pytest.mark.parametrize("sampler", ["sobol", "random"])
+def test_a_trial_killed_between_asking_and_drawing_draws_the_same(
+    sampler: str, tmp_path: Path
+) -> None:
+    s = space(sampler=sampler)
     whole = finish(open_searches(s, tmp_path / "whole")["lstm"])
     search = open_searches(s, tmp_path / "parts")["lstm"]
     parts = finish(search, 2)
@@ -88,8 +94,11 @@ def test_a_trial_killed_between_asking_and_drawing_draws_the_same(tmp_path: Path
     assert parts + finish(search) == whole
 
 
-def test_a_trial_killed_in_the_middle_of_drawing_draws_the_same(tmp_path: Path) -> None:
-    s = space()
+@pytest.mark.parametrize("sampler", ["sobol", "random"])
+def test_a_trial_killed_in_the_middle_of_drawing_draws_the_same(
+    sampler: str, tmp_path: Path
+) -> None:
+    s = space(sampler=sampler)
     whole = finish(open_searches(s, tmp_path / "whole")["lstm"], 1)
     search = open_searches(s, tmp_path / "parts")["lstm"]
     search._suggest(search.ask(), "train.lr")
@@ -203,8 +212,8 @@ def test_more_trials_extend_and_fewer_take_nothing_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "fragment"),
     [
-        ({"seed": 5}, "seed was 0, is 5"),
-        ({"sampler": "tpe"}, 'sampler was "random", is "tpe"'),
+        ({"seed": 5}, f"seed was {space().seed}, is 5"),
+        ({"sampler": "tpe"}, 'sampler was "sobol", is "tpe"'),
         ({"fixed": {"train.steps": 90, "train.evaluate_every": 10}}, "train.steps was 80, is 90"),
         ({"search": {"train.lr": {"low": 0.01, "high": 0.1, "log": True}}}, "low was 0.001"),
         ({"compare": {"cell": {"lstm": {"model.cell": "lstm"}}}}, "gru is gone"),

@@ -69,7 +69,9 @@ def test_arms_are_every_combination(tmp_path: Path) -> None:
 
 def test_overrides_replace_what_the_study_says(tmp_path: Path) -> None:
     space = load(GOOD, tmp_path, trials=9, seed=None, name="other")
-    assert (space.trials, space.seed, space.name) == (9, 0, "other")
+    assert (space.trials, space.name) == (9, "other")
+    assert space.seed == load(GOOD, tmp_path, name="other").seed != load(GOOD, tmp_path).seed
+    assert load(GOOD, tmp_path, seed=0, name="other").seed == 0
 
 
 def test_settings_join_and_replace_what_is_fixed(tmp_path: Path) -> None:
