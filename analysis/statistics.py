@@ -96,18 +96,23 @@ def probability_of_improvement(losses: ArrayLike, others: ArrayLike) -> float:
 
 
 def expected_best(scores: ArrayLike) -> Array:
-    """Expected lowest score of n = 1 … N trials. Dodge et al. (2019), Show your work, eq. 7-8.
+    """Expected lowest score of n = 1 … N trials: its mean over every choice of n of the N scores.
 
-    Σ_v v (P(min ≤ v) - P(min < v)) under the empirical distribution of the N scores. For trials
-    drawn independently (random search) only, and never beyond the N that were run.
+    Σ_i x_(i) C(N-i, n-1) / C(N, n), x_(1) ≤ … ≤ x_(N). Without bias for independent trials (random
+    search), as every choice is such a search. Drawn with replacement, as in Dodge et al. (2019), Show
+    your work, eq. 7-8, the lowest scores are too often left out: of ten times, .158 for an expected .1.
+    Tang et al. (2020), Showing your work doesn't always work.
     """
     ordered = np.sort(np.asarray(scores, dtype=float))
     count = len(ordered)
     budgets = np.arange(1, count + 1)[:, None]
-    # P(min > v) is the chance that all n draws fall among the values ranked above v.
-    above = (count - np.arange(count + 1)) / count
-    weights = above[None, :-1] ** budgets - above[None, 1:] ** budgets
-    return np.asarray(weights @ ordered, dtype=float)
+    ranks = np.arange(count)
+    # P(min > x_(i)), given that it is above the one before: all n are among those ranked above i.
+    stays = np.clip((count - ranks - budgets) / (count - ranks), 0, 1)
+    above = np.hstack([np.ones((count, 1)), np.cumprod(stays, axis=1)])
+    weights = above[:, :-1] - above[:, 1:]
+    # What has no weight has none when it is infinite either.
+    return np.where(weights > 0, weights * np.where(weights > 0, ordered, 0), 0).sum(axis=1)
 
 
 @dataclass(frozen=True)

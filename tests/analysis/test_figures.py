@@ -72,6 +72,7 @@ STUDIES = {
     "searched in some arms": searched_in_some_arms,
     "looking": looking,
     "no arms": lambda: make(architectures={}),
+    "even": lambda: make(trials=5, sampler="sobol", architectures=TWO, tasks=ADDING),
     "tpe": lambda: make(trials=10, sampler="tpe", architectures=ONE, tasks=ADDING),
 }
 
@@ -127,6 +128,43 @@ def test_many_arms_with_long_names_leave_nothing_cut_off(
     assert min(inside.x0, inside.y0) > -0.01
     assert inside.x1 < size[0] + 0.01
     assert inside.y1 < size[1] + 0.01
+
+
+def test_the_expected_best_says_what_its_trials_allow() -> None:
+    captions = {}
+    for sampler in ("random", "sobol"):
+        drawn = draw("expected_best", read_study(make(trials=6, sampler=sampler), "synthetic"))
+        assert isinstance(drawn, Drawing)
+        captions[sampler] = drawn.caption
+    assert "without bias" in captions["random"]
+    assert "without bias" not in captions["sobol"]
+    assert "not drawn independently" in captions["sobol"]
+    for changes in ({"sampler": "tpe"}, {"sampler": "grid"}, {"pruner": "beaten"}):
+        results = read_study(make(trials=6, **changes), "synthetic")
+        assert isinstance(draw("expected_best", results), Missing)
+
+
+def test_a_failed_trial_counts_as_one_that_found_nothing() -> None:
+    store = make(trials=4, architectures=ONE, tasks=ADDING, sampler="random")
+    trials = [run for run in store.record.runs if run.tags["role"] == "trial"]
+    for run, (outcome, score) in zip(
+        trials,
+        [("failed", None), ("diverged", 10.0), ("solved", -0.5), ("budget", 0.5)],
+        strict=True,
+    ):
+        run.tags["outcome"] = outcome
+        run.metrics.pop("score")
+        if score is not None:
+            run.metrics["score"] = score
+    drawn = draw("expected_best", read_study(store, "synthetic"))
+    assert isinstance(drawn, Drawing)
+    first, second = drawn.figure.axes[0].lines[:2]
+    values = {int(x): y for line in (first, second) for x, y in line.get_xydata().tolist()}
+    # By hand: 2, 2, -.5 and .5; six pairs, four triples.
+    expected = {1: 1.0, 2: (3 * -0.5 + 2 * 0.5 + 2) / 6, 3: (3 * -0.5 + 0.5) / 4, 4: -0.5}
+    assert values == pytest.approx(expected)
+    assert (first.get_alpha(), second.get_alpha()) == (1.0, 0.4)
+    assert len(drawn.run_ids) == 4
 
 
 def test_a_hyperparameter_that_an_arm_lacks_is_not_drawn_as_one_without_importance() -> None:

@@ -100,15 +100,39 @@ def test_probability_of_improvement_counts_pairs(x: list[float], y: list[float])
     assert probability_of_improvement(x, y) == pytest.approx(u / (len(x) * len(y)))
 
 
-@given(st.lists(st.floats(-1, 10), min_size=1, max_size=5))
-@settings(max_examples=30)
-def test_expected_best_is_the_mean_over_every_draw(scores: list[float]) -> None:
+@given(
+    st.lists(st.one_of(st.floats(-1, 10), st.sampled_from([-0.5, 10.0])), min_size=1, max_size=7)
+)
+@settings(max_examples=50)
+def test_expected_best_is_the_mean_over_every_choice(scores: list[float]) -> None:
     found = expected_best(scores)
     assert len(found) == len(scores)
     for n, value in enumerate(found, start=1):
-        draws = [min(draw) for draw in itertools.product(scores, repeat=n)]
-        assert value == pytest.approx(np.mean(draws), abs=1e-9)
+        choices = [min(choice) for choice in itertools.combinations(scores, n)]
+        assert value == pytest.approx(np.mean(choices), abs=1e-9)
+    assert found[-1] == min(scores)
     assert (np.diff(found) <= 1e-9).all()
+
+
+def test_expected_best_has_no_bias() -> None:
+    """The lowest of n exponential times with mean 1 is 1/n in the mean, and of n uniform 1/(n + 1)."""
+    generator = np.random.default_rng(0)
+    budgets = np.arange(1, 11)
+    for draw, truth in (
+        (generator.exponential, 1 / budgets),
+        (generator.uniform, 1 / (budgets + 1)),
+    ):
+        found = np.array([expected_best(draw(size=10)) for _ in range(4000)])
+        errors = found.std(axis=0) / math.sqrt(4000)
+        assert (np.abs(found.mean(axis=0) - truth) < 4 * errors).all()
+
+
+def test_expected_best_of_many_trials_and_of_infinite_scores() -> None:
+    many = expected_best(np.arange(1, 2001))  # (N + 1) / (n + 1), as of order statistics
+    assert many == pytest.approx(2001 / (np.arange(1, 2001) + 1))
+    found = expected_best([1.0, 2.0, math.inf])
+    assert found.tolist() == [math.inf, pytest.approx(4 / 3), 1.0]
+    assert len(expected_best([])) == 0
 
 
 def test_kaplan_meier_on_the_6mp_trial() -> None:
