@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from analysis import columns, reach, style, wording
 from analysis.figures import FigureEntry, Missing, in_order
 from analysis.findings import findings
+from analysis.pruning import pruning
 from analysis.runs import Reader, Results, read_study
 from analysis.statistics import Interval
 from analysis.summary import importances, pairs, summarize
@@ -35,6 +36,7 @@ _UNKNOWN_SPACE = {
     "notes": "",
     "sampler": "unknown",
     "pruner": "unknown",
+    "seed": "unknown",
     "confirmations": "an unknown number of",
     "compare": {},
     "fixed": {},
@@ -188,6 +190,7 @@ def _render(
         reach=reach.sentences(results, summary),
         findings=findings(results, summary),
         budget=_budget(results),
+        pruning=pruning(results),
         ranges={name: _range(spec) for name, spec in results.searched.items()},
         tasks=[_task_tables(results, key, summary) for key in results.tasks],
         colors={name: look.color for name, look in looks.items()},

@@ -273,6 +273,14 @@ def _task_facts(task: Task) -> list[tuple[str, str]]:
     return [*facts, ("solved", task.solved_rule)]
 
 
+_PRUNERS = {
+    "none": "",
+    "beaten": ": stops what has used as many updates as its arm's best trial needed to solve the task",
+    "halving": ": stops the worse half, and with it what would leave a plateau later",
+    "median": ": stops what is behind the median, and with it what would leave a plateau later",
+}
+
+
 def describe_space(space: Space, path: str) -> RenderableType:
     """The question, the arms, what is fixed, compared and searched."""
     arms = space.arms()
@@ -287,7 +295,8 @@ def describe_space(space: Space, path: str) -> RenderableType:
         "budget",
         f"{trials} trials an arm, {total} in all, then {seeds} for each arm's best",
     )
-    facts.add_row("sampler", f"{space.sampler}, pruner {space.pruner}, seed {space.seed}")
+    facts.add_row("sampler", f"{space.sampler}, seed {space.seed}")
+    facts.add_row("pruner", f"{space.pruner}{_PRUNERS[space.pruner]}")
     for axis, labels in space.compare.items():
         for label, settings in labels.items():
             told = ", ".join(f"{k} = {v}" for k, v in settings.items())

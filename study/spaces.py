@@ -53,6 +53,8 @@ class Space(BaseModel):
     """A named comparison. ``compare``: axis -> label -> settings; every arm gets ``trials`` trials.
 
     Without a ``seed`` it goes by the name, so that no two studies share what chance gave the first.
+    ``pruner``: "beaten" stops a trial that can no longer become its arm's best; "halving" and "median" go
+    by the loss at the same update, and stop trials on a plateau that would have solved the task.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

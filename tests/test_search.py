@@ -1,6 +1,7 @@
 """Optuna behind the arms: what is asked, told and pruned, and what a kill may leave behind."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -302,6 +303,73 @@ def test_a_hopeless_trial_is_pruned_and_a_good_one_is_not(pruner: str, tmp_path:
     assert pruned_at, "never pruned"
     assert pruned_at[0] > 0
     assert not any(search.report(good, step, 0.01) for step in range(0, 81, 10))
+
+
+@pytest.mark.parametrize("pruner", ["median", "halving", "beaten"])
+def test_no_trial_is_pruned_that_has_used_all_its_updates(pruner: str, tmp_path: Path) -> None:
+    search = open_searches(space(pruner=pruner, trials=20), tmp_path / "j")["lstm"]
+    for _ in range(8):
+        search.report(trial := search.ask(), 80, 0.1)
+        search.tell(trial.number, "solved", -0.5)
+    assert not search.report(search.ask(), 80, 5.0)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_what_is_beaten_could_not_have_been_chosen(workers: int, tmp_path: Path) -> None:
+    """Arms whose trials solve at made-up updates, trained side by side with pruning."""
+    draws = random.Random(workers)
+    pruned = 0
+    for arm in range(5):
+        solving = [draws.choice([None, 0, 10, 20, 40, 70, 80]) for _ in range(7)]
+        s = space(name=f"s{arm}", pruner="beaten", trials=7, search={})
+        search = open_searches(s, tmp_path / s.name)["lstm"]
+        at: dict[int, tuple[Any, int]] = {}  # trial and its next evaluation
+        scores: dict[int, float] = {}
+        while search.remaining or at:
+            while search.remaining and len(at) < workers:
+                trial = search.ask()
+                at[trial.number] = (trial, 0)
+            number = draws.choice(sorted(at))
+            trial, step = at.pop(number)
+            if step == solving[number]:
+                scores[number] = step / 80 - 1
+                search.tell(number, "solved", scores[number])
+            elif search.report(trial, step, 0.9):
+                assert step < 80
+                pruned += 1
+                search.tell(number, "pruned", 0.9)
+            elif step == 80:
+                scores[number] = 0.9
+                search.tell(number, "budget", 0.9)
+            else:
+                at[number] = (trial, step + 10)
+        whole = {k: 0.9 if step is None else step / 80 - 1 for k, step in enumerate(solving)}
+        assert min(scores, key=lambda k: (scores[k], k)) == min(whole, key=lambda k: (whole[k], k))
+    assert pruned > 4
+
+
+def test_nothing_is_beaten_while_nothing_has_solved(tmp_path: Path) -> None:
+    search = open_searches(space(pruner="beaten", trials=20), tmp_path / "j")["lstm"]
+    for _ in range(8):
+        search.tell(search.ask().number, "budget", 0.01)
+    hopeless = search.ask()
+    assert not any(search.report(hopeless, step, 9.0) for step in range(0, 81, 10))
+
+
+def test_whether_a_trial_is_beaten_goes_by_its_own_updates(tmp_path: Path) -> None:
+    s = space(
+        pruner="beaten",
+        trials=20,
+        fixed={"train.evaluate_every": 10},
+        search={"train.steps": {"values": (100, 200)}},
+    )
+    search = open_searches(s, tmp_path / "j")["lstm"]
+    search.tell(search.ask().number, "solved", -0.5)
+    for _ in range(4):
+        trial = search.ask()
+        half = search.configure(trial)["train.steps"] // 2
+        assert not search.report(trial, half - 10, 0.9)
+        assert search.report(trial, half, 0.9)
 
 
 def test_without_a_pruner_nothing_is_pruned(tmp_path: Path) -> None:

@@ -529,7 +529,9 @@ def test_grid_tries_every_combination_once_in_every_arm(folder: Path) -> None:
         assert len(points) == 4
 
 
-@pytest.mark.parametrize("extra", ['sampler = "tpe"', 'pruner = "median"', 'pruner = "halving"'])
+@pytest.mark.parametrize(
+    "extra", ['sampler = "tpe"', 'pruner = "median"', 'pruner = "halving"', 'pruner = "beaten"']
+)
 def test_other_samplers_and_pruners_end_with_what_was_planned(folder: Path, extra: str) -> None:
     s = space(folder, SPACE.replace("confirmations = 2", f"confirmations = 1\n{extra}"), trials=12)
     s = s.model_copy(update={"compare": {"network": {"tanh": {"model.cell": "elman"}}}})

@@ -16,6 +16,7 @@ from analysis import wording
 from analysis.columns import TABLES
 from analysis.figures import FIGURES
 from analysis.findings import findings
+from analysis.pruning import pruning
 from analysis.report import _range, prose, write_report
 from analysis.runs import read_study
 from analysis.summary import summarize
@@ -255,7 +256,41 @@ def test_solved_runs_are_not_ranked_by_their_loss() -> None:
     text = said(_sure(make(trials=4, architectures=TWO, tasks=ADDING)))
     assert "Test loss of tanh, which solved none" in text
     assert "lstm 500 (all), tanh never" in text
-    assert "Solved over all settings that the search drew at random: " in text
+    assert "Solved over all settings, which the search drew at random: " in text
+
+
+def test_what_pruning_spared_and_may_have_cost_is_said(tmp_path: Path) -> None:
+    def study(pruner: str, stopped: dict[int, tuple[float, float]]) -> MemoryStore:
+        store = make(trials=5, architectures=TWO, tasks=ADDING, pruner=pruner, budget=1000)
+        trials = [run for run in store.record.runs if run.tags["role"] == "trial"]
+        assert len(trials) == 10
+        for number, run in enumerate(trials):
+            steps, score = stopped.get(number, (1000.0, 0.5))
+            run.tags["outcome"] = "pruned" if number in stopped else "budget"
+            run.metrics.update({"steps": steps, "score": score})
+        return store
+
+    halted = {1: (250.0, 0.95), 4: (500.0, 0.3), 7: (250.0, 1.0)}
+    text = pruning(read_study(study("median", halted), "synthetic"))
+    assert "3 of 10 trials stopped early (pruner median), after 25% to 50% of their updates" in text
+    assert "2,000 updates at most, 20%" in text
+    assert "the chosen trial need not be the best" in text
+    assert "2 of them had a loss still near chance" in text
+    text = pruning(read_study(study("beaten", halted), "synthetic"))
+    assert "none could have been chosen" in text
+    assert "near chance" not in text
+    assert "no trial was stopped" in pruning(read_study(study("halving", {}), "synthetic"))
+    assert pruning(read_study(study("none", {}), "synthetic")) == ""
+    page = write_report(study("median", halted), "synthetic", tmp_path).read_text(encoding="utf-8")
+    assert "3 of 10 trials stopped early" in page
+
+
+def test_shares_of_an_even_design_are_said_with_what_their_intervals_assume() -> None:
+    text = said(_sure(make(trials=4, architectures=TWO, tasks=ADDING, sampler="sobol")))
+    assert "drew evenly from their ranges (intervals as if drawn independently): " in text
+    for changes in ({"sampler": "tpe"}, {"sampler": "sobol", "pruner": "beaten"}):
+        text = said(_sure(make(trials=4, architectures=TWO, tasks=ADDING, **changes)))
+        assert "over all settings" not in text
 
 
 def test_a_gradient_that_had_to_vanish_is_said_of_confirmed_arms_alone() -> None:
