@@ -28,7 +28,7 @@ LAYERS = [
     ["sections", "toml", "pictures"],
     ["suitability"],
     ["config"],
-    ["construction", "guessing", "weights"],
+    ["construction", "guessing", "weights", "divergence"],
     ["training"],
     ["spaces", "tracking", "messages"],
     ["space_file", "trial_record", "worker", "views"],
