@@ -270,7 +270,8 @@ def _task_facts(task: Task) -> list[tuple[str, str]]:
     facts += [("plateau", f"{level:.5g}, {name}") for name, level in task.plateaus.items()]
     if task.metric:
         facts.append(("metric", f"{task.metric}, by chance {task.chance_metric:.3g}"))
-    return [*facts, ("solved", task.solved_rule)]
+    facts.append(("solved", task.solved_rule))
+    return facts + [("note", remark) for remark in task.remarks]
 
 
 _PRUNERS = {

@@ -1,5 +1,6 @@
 """`longlag train`: one configuration, one tracked run."""
 
+import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -45,6 +46,8 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     console.print(
         f"{title}: solved means {config.task.solved_rule}; chance {config.task.chance_loss:.4g}"
     )
+    for remark in config.task.remarks:
+        print(f"longlag: {remark}", file=sys.stderr)
     with first_interrupt(GIVES_UP) as asked_to_stop:
         try:
             for item in train_until(config, asked_to_stop.is_set, test=test):

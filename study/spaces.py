@@ -163,11 +163,14 @@ def check_files(space: Space) -> None:
         TrialConfig.from_flat(space.example(arm))
 
 
-def check_data(space: Space) -> None:
-    """Raises UserError when an arm's files are not there or cannot be used."""
+def check_data(space: Space) -> list[str]:
+    """What to know of the arms' data. Raises UserError when their files cannot be used."""
     tasks = [TrialConfig.from_flat(space.example(arm)).task for arm in space.arms()]
+    remarks: list[str] = []
     for task in {task.model_dump_json(): task for task in tasks}.values():
         task.check_data()
+        remarks += task.remarks
+    return list(dict.fromkeys(remarks))
 
 
 def planned_trials(space: Space) -> int:

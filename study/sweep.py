@@ -89,7 +89,7 @@ class Sweep:
         Leaving the iteration early, by Ctrl-C for instance, ends the workers, marks the arms'
         runs KILLED and loses nothing that is finished.
         """
-        check_data(self.space)
+        self.status.warnings += check_data(self.space)
         check_folder(self._root)
         self.store = Store.open(self.folder, create=True)
         with _locked(self._root / "optuna" / f"{self.space.name}.lock", self.space.name):

@@ -284,10 +284,40 @@ def test_texts_are_read_in_units_and_padded(unit: str, tmp_path: Path) -> None:
 
 
 def test_a_text_that_comes_again_is_used_once(tmp_path: Path) -> None:
-    rows: list[list[object]] = [[f"text {i % 40} {'x' * (i // 40)}", i % 2] for i in range(80)]
+    rows: list[list[object]] = [[f"text {i % 40}", i % 2] for i in range(80)]
     task = named("csv-text", **table(tmp_path / "t.csv", ["text", "label"], rows), length=2)
     assert sum(len(batch) for batch in task.splits().values()) == 40
     assert task.steps == 2
+
+
+def test_the_texts_held_out_are_the_same_for_every_length(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows: list[list[object]] = [
+        [" ".join(rng.choice([*"abcdef"], 8)) + f" {i}", i % 3] for i in range(200)
+    ]
+    given = table(tmp_path / "t.csv", ["text", "label"], rows)
+    whole, short = (named("csv-text", **given, length=length) for length in (9, 2))
+    told = {split: [] for split in ("validation", "test")}  # type: ignore[var-annotated]
+    for split in told:
+        for task in (whole, short):
+            batch = task.splits()[split]
+            texts = batch.inputs[:2].argmax(-1).T.tolist()
+            told[split].append(
+                [
+                    ([task.alphabet[u] for u in t], int(b))
+                    for t, b in zip(texts, batch.targets[0], strict=True)
+                ]
+            )
+        assert told[split][0] == told[split][1]
+    # None is trained on that, once cut, is held out; and each of those left once.
+    trained = words_of(short, "training")
+    assert {*trained.values()} == {1}
+    held = words_of(short, "validation").keys() | words_of(short, "test").keys()
+    assert not {text for text, _ in trained} & {text for text, _ in held}
+    assert 0 < trained.total() < len(whole.splits()["training"])
+    rows = [[f"the film was {i}", i % 2] for i in range(40)]
+    given = table(tmp_path / "t.csv", ["text", "label"], rows)
+    refused(named("csv-text", **given, length=1), "cut to 1 units", "raise task.length")
 
 
 def test_the_vocabulary_is_the_training_parts_most_frequent(tmp_path: Path) -> None:
@@ -338,7 +368,17 @@ HEADER = "text,label\n"
         (HEADER + '"a \\"b\\"",x\n', "line 2: ',' expected after '\"'; a quote must be closed"),
         (HEADER + ",x\n,y\n", "'text' has no text in any row"),
         (HEADER + "a,b,c\n", "line 2: 3 fields, the header has 2"),
-        (HEADER + '"never closed,b\n', "unexpected end of data"),
+        (HEADER + 'a,b\n"never closed,b\nc,d\ne,f\n', "line 3: a quote in the row that begins"),
+        (
+            HEADER + 'a,b\n"one,b\nc,d\n"e,f\n',
+            "line 3: the row that begins there goes on in line 5",
+        ),
+        # A quote that begins a field, and the next one there is, which ends one.
+        (
+            HEADER + 'a,b\nc,d\n"good film,b\nbad film",d\n',
+            "line 4: a quote there joins lines 4 to 5",
+        ),
+        (HEADER + 'a,b\n"good,x,b\nc,d\nbad",d\ne 5" f,b\n', "joins lines 3 to 5, but in line 6"),
         (HEADER + "a" * 1_000_001 + ",b\n", "field larger than field limit"),
         (HEADER + "a,\n", "a text without a label: 'a'"),
         (HEADER + "a,x\nb,x\n", "has 1 different labels"),

@@ -214,6 +214,11 @@ class Task(Choice):
     def check_data(self) -> None:
         """Raises UserError for data that cannot be used; asked for before anything is written."""
 
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What to know before its numbers are trusted, a line each."""
+        return ()
+
     def has_data_of(self, card: Mapping[str, object]) -> bool:
         """Whether this task's data are those that an earlier `card` is of, as far as it says."""
         return True

@@ -1,5 +1,6 @@
 """Classification of the texts of a CSV file."""
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -17,11 +18,13 @@ from study.errors import UserError
 from study.tasks import TASKS
 from study.tasks.base import RARE, Batch, legible
 from study.tasks.classification import Classification, stratified
-from study.tasks.files import column, existing, missing, read_table
+from study.tasks.files import existing, missing, quoted
 from study.tasks.lazy import LazyBatch
+from study.tasks.tables import Row, Table
 
 WORD = re.compile(r"\w+|[^\w\s]")
 MOST_CLASSES = 1000
+MOST_STEPS = 500_000_000  # of all texts, each as long as the longest: 1 GB
 HELD_OUT_SHARE = 0.1  # each for validation and for test
 
 
@@ -32,9 +35,10 @@ class CsvText(Classification):
     A CSV file (.tsv: tabs) with a header, a column of texts and one of labels, such as film reviews
     and their sentiment. Words in lower case and punctuation marks, or characters, one-hot: the most
     frequent of the training part and one class for all others; only the first ``length`` of a text
-    are read. A text that occurs again is used once, with its first label, so that none is in two
-    parts; then of every class a tenth validates and a tenth tests, in one fixed random choice. A
-    sentiment may hang on a word anywhere: lags up to the length.
+    are read. A text that occurs again is used once, with its first label; then of every class a tenth
+    validates and a tenth tests, in one fixed random choice, the same for every length. Of texts that
+    are the same once cut to the length one is trained on, and none if it is held out. A sentiment may
+    hang on a word anywhere: lags up to the length.
 
     Chance: the entropy of the labels' frequencies in training. Protocol after Maas et al. (2011).
     """
@@ -121,32 +125,32 @@ def _load(path: str, text: str, label: str, unit: str, vocabulary: int, length: 
             "a CSV file with a header, a column of texts and one of labels",
             "film reviews with their sentiment come as such files",
         )
-    header, table = read_table(file)
-    at, to = column(file, header, text, "task.text"), column(file, header, label, "task.label")
-    split = WORD.findall if unit == "word" else list
-    found: dict[tuple[str, ...], str] = {}
-    for row in table:
-        units = tuple(split(row[at].lower() if unit == "word" else row[at])[:length])
-        if units and not row[to].strip():
-            raise UserError(f"{file} has a text without a label: {row[at][:40]!r}")
-        if units:
-            found.setdefault(units, row[to].strip())
-    if not found:
-        raise UserError(f"{file}: {text!r} has no text in any row")
-    names = sorted(set(found.values()))
+    texts, told = _labelled(Table(file), text, label, unit, length)
+    names = sorted(set(told))
     if not 2 <= len(names) <= MOST_CLASSES:
         raise UserError(
-            f"{file}: {label!r} has {len(names)} different labels; 2 to {MOST_CLASSES} make classes"
+            f"{file}: {quoted(label)} has {len(names)} different labels; 2 to {MOST_CLASSES} make "
+            "classes"
         )
-    labels = [names.index(name) for name in found.values()]
+    classes = {name: i for i, name in enumerate(names)}
+    labels = [classes[name] for name in told]
     validation, test, training = stratified(labels, [HELD_OUT_SHARE, HELD_OUT_SHARE])
     if not len(validation) or not len(test):
-        raise UserError(f"{file} has {len(found)} different texts, too few to hold tenths out")
-    texts = list(found)
+        raise UserError(f"{file} has {len(texts)} different texts, too few to hold tenths out")
+    training = _once(texts, training, [*validation, *test])
+    if not len(training):
+        raise UserError(
+            f"{file}: cut to {length} units, all texts for training are among those held out; raise "
+            "task.length"
+        )
     counts = Counter(u for i in training for u in texts[i])
     kept = sorted(counts, key=lambda u: (-counts[u], u))[:vocabulary]
     codes = {u: symbol for symbol, u in enumerate(kept, 1)}
     steps = max(map(len, texts))
+    if steps * len(texts) > MOST_STEPS:
+        raise UserError(
+            f"{file}: {len(texts):,} texts of up to {steps:,} steps are too many; shorten task.length"
+        )
     symbols = np.full((len(texts), steps), -1, dtype=np.int16)
     for i, units in enumerate(texts):
         symbols[i, : len(units)] = [codes.get(u, 0) for u in units]
@@ -162,3 +166,56 @@ def _load(path: str, text: str, label: str, unit: str, vocabulary: int, length: 
         tuple(names),
         np.bincount([labels[i] for i in training], minlength=len(names)) / len(training),
     )
+
+
+def _labelled(
+    table: Table, text: str, label: str, unit: str, length: int
+) -> tuple[list[tuple[str, ...]], list[str]]:
+    """The units of each different text, up to ``length`` of them, and its first label."""
+    at, to = table.column(text, "task.text"), table.column(label, "task.label")
+    split = WORD.findall if unit == "word" else list
+    found: dict[bytes, tuple[tuple[str, ...], str]] = {}
+    kept: dict[str, str] = {}  # one object for all that are equal
+    joined: list[Row] = []
+    for row in table:
+        units = split(row.fields[at].lower() if unit == "word" else row.fields[at])
+        told = row.fields[to].strip()
+        if units and not told:
+            raise UserError(
+                f"{table.path}, line {row.line}: a text without a label: {quoted(row.fields[at])}"
+            )
+        if units:
+            whole = hashlib.sha256(
+                "\0".join(units).encode()
+            ).digest()  # no text has a null character
+            first = tuple(kept.setdefault(u, u) for u in units[:length])
+            found.setdefault(whole, (first, kept.setdefault(told, told)))
+        if len(row.told) > 1:
+            joined.append(row)
+    if not found:
+        raise UserError(f"{table.path}: {quoted(text)} has no text in any row")
+    texts, labels = map(list, zip(*found.values(), strict=True))
+    _check_joined(table, joined, to, set(labels))
+    return texts, labels
+
+
+def _check_joined(table: Table, joined: list[Row], to: int, labels: set[str]) -> None:
+    """Raises UserError for a text over several lines of which each would be a row with a label."""
+    for row in joined:
+        parts = [line.rstrip("\n").split(",") for line in row.told]
+        if all(len(part) == len(table.header) and part[to] in labels for part in parts):
+            raise UserError(
+                f"{table.path}, line {row.line}: a quote there joins lines {row.line} to "
+                f"{row.line + len(parts) - 1} to one text, though each is a row with a label; close "
+                "the quote, or leave it out"
+            )
+
+
+def _once(texts: list[tuple[str, ...]], kept: np.ndarray, other: list[int]) -> np.ndarray:
+    """Those rows whose text is none of the ``other`` rows' and no earlier one's."""
+    seen, rows = {texts[i] for i in other}, []
+    for i in kept.tolist():
+        if texts[i] not in seen:
+            seen.add(texts[i])
+            rows.append(i)
+    return np.asarray(rows, dtype=np.int64)

@@ -1,14 +1,20 @@
 """Files that a user has: finding them, reading them, and one line for whatever is wrong with them."""
 
-import csv
-import io
 import os
-from collections.abc import Iterator
+import stat
 from pathlib import Path
 
 from study.errors import MissingFiles, UserError
 
-LARGEST_FIELD = 1_000_000  # characters; more in one field of a CSV file is an unclosed quote
+LARGEST_FILE = 1 << 30  # bytes; as text and then as numbers it takes several times as many
+MOST_QUOTED = 40  # characters of what a file holds, in a message
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe (FIFO)",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def missing(task: str, path: str, files: str, source: str) -> MissingFiles:
@@ -31,12 +37,44 @@ def existing(path: str | Path) -> Path | None:
     return found
 
 
-def read_bytes(path: Path) -> bytes:
-    """Raises UserError for what cannot be read and for an empty file."""
+def quoted(text: str) -> str:
+    """As it stands in a message: in quotes, with an end to it."""
+    return repr(text if len(text) <= MOST_QUOTED else f"{text[:MOST_QUOTED]}…")
+
+
+def check_regular(path: Path) -> int:
+    """Its size in bytes. Raises UserError for a pipe, which would be waited for, and the like."""
     try:
-        content = path.read_bytes()
+        found = path.stat()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(
+            f"{path} is {KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}, not a file"
+        )
+    return found.st_size
+
+
+def check_size(what: object, size: int) -> None:
+    """Raises UserError for more bytes than are read at once."""
+    if size > LARGEST_FILE:
+        raise UserError(
+            f"{what} has {size / 1e9:.1f} GB, and at most {LARGEST_FILE / 1e9:.1f} GB are read; take a "
+            "part of it"
+        )
+
+
+def read_bytes(path: Path) -> bytes:
+    """Raises UserError for what cannot be read, is no file, is empty or larger than LARGEST_FILE."""
+    check_size(path, check_regular(path))
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(LARGEST_FILE + 1)  # it may have grown, and in /proc all are empty
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    except MemoryError:
+        raise UserError(f"{path} does not fit in memory; take a part of it") from None
+    check_size(path, len(content))
     if not content:
         raise UserError(f"{path} is empty")
     return content
@@ -55,61 +93,3 @@ def read_text(path: Path) -> str:
         place = text.index("\0")
         raise UserError(f"{path} is not text: it has a null character at {place}; save it as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of a CSV file (.tsv: tabs), rows as long as the header.
-
-    Raises UserError with the line of the first thing wrong.
-    """
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    rows = _rows(path, read_text(path), delimiter)
-    _, header = next(rows, (0, []))
-    header = [name.strip() for name in header]
-    _check_header(path, header, delimiter)
-    table = []
-    for line, row in rows:
-        if len(row) != len(header):
-            raise UserError(f"{path}, line {line}: {len(row)} fields, the header has {len(header)}")
-        table.append(row)
-    if not table:
-        raise UserError(f"{path} has no rows below its header")
-    return header, table
-
-
-def _check_header(path: Path, header: list[str], delimiter: str) -> None:
-    other = next((sign for sign in ";,\t|" if sign in header[0]), None) if header else None
-    if len(header) == 1 and other:
-        raise UserError(
-            f"{path}: its fields are separated by {other!r}, not by {delimiter!r}; save it with "
-            "commas and decimal points (or tabs, named .tsv)"
-        )
-    for place, name in enumerate(header, 1):
-        if not name or name in header[: place - 1]:
-            what = f"{name!r} comes twice" if name else f"column {place} has no name"
-            raise UserError(f"{path}: the first line must name every column, each once ({what})")
-
-
-def _rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    # Not splitlines: within a text U+0085 and U+2028, among others, do not end a line of the file.
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
-    before = csv.field_size_limit(LARGEST_FIELD)
-    try:
-        for row in reader:
-            if row:
-                yield reader.line_num, row
-    except csv.Error as error:
-        raise UserError(
-            f"{path}, line {reader.line_num}: {error}; a quote must be closed, and one inside a "
-            "quoted field written twice"
-        ) from None
-    finally:
-        csv.field_size_limit(before)
-
-
-def column(path: Path, header: list[str], name: str, setting: str) -> int:
-    """Where a column stands. Raises UserError with the known ones and the setting that names it."""
-    if name not in header:
-        told = ", ".join(known[:40] for known in header[:30]) + (", …" if len(header) > 30 else "")
-        raise UserError(f"{path} has no column {name!r}; its columns: {told}; set {setting}")
-    return header.index(name)

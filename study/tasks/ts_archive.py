@@ -15,9 +15,10 @@ from study.errors import UserError
 from study.tasks import TASKS
 from study.tasks.base import Batch
 from study.tasks.classification import Classification, stratified
-from study.tasks.files import existing, missing, read_text
-from study.tasks.measurements import read_number, scale
+from study.tasks.files import existing, missing, quoted, read_text
+from study.tasks.measurements import FarValues, gap_code, read_number, scale
 
+MOST_VALUES = 250_000_000  # of a part, each series as long as the longest: 1 GB
 VALIDATION_SHARE = 0.2  # of the training file, a class
 
 
@@ -28,7 +29,8 @@ class TsArchive(Classification):
     A problem of the UCR (one variable; Dau et al. 2019) or UEA archive (several; Bagnall et al.
     2018): NAME_TRAIN.ts and NAME_TEST.ts, of equal or unequal length, without missing values. Of
     the training file a fifth of every class validates; variables are scaled to mean 0 and variance
-    1 of the rest. Where in a series the class shows, and so the lag, differs from problem to problem.
+    1 of the rest. A value that seems to stand for a gap, such as -9999 far from all others, is refused.
+    Where in a series the class shows, and so the lag, differs from problem to problem.
 
     Chance: the entropy of the classes' frequencies in training.
     """
@@ -41,10 +43,13 @@ class TsArchive(Classification):
 
     name: Literal["ts-archive"] = "ts-archive"
     path: str = Field(default="", description="the folder of a problem, or its NAME_TRAIN.ts")
+    far_values: FarValues = Field(
+        default="refuse", description="repeated ones far from all others, as codes for gaps are"
+    )
 
     @property
     def _problem(self) -> "Problem":
-        return _load(self.path)
+        return _load(self.path, self.far_values)
 
     @property
     def _prior(self) -> np.ndarray:
@@ -82,7 +87,7 @@ class Cases:
 
 
 @lru_cache(maxsize=2)
-def _load(path: str) -> Problem:
+def _load(path: str, far_values: FarValues) -> Problem:
     train, test = _pair(path)
     known, tested = read_ts(train), read_ts(test)
     variables = known.series[0].shape[1]
@@ -90,8 +95,12 @@ def _load(path: str) -> Problem:
         raise UserError(f"{test} has {tested.series[0].shape[1]} variables, {train} {variables}")
     names = sorted(set(known.labels))
     if strange := set(tested.labels) - set(names):
-        raise UserError(f"{test} has the class {min(strange)!r}, which {train} has not")
-    labels = [names.index(label) for label in known.labels]
+        raise UserError(f"{test} has the class {quoted(min(strange))}, which {train} has not")
+    if far_values == "refuse":
+        _check_far(train, known)
+        _check_far(test, tested)
+    numbers = {name: i for i, name in enumerate(names)}
+    labels = [numbers[label] for label in known.labels]
     validation, training = stratified(labels, [VALIDATION_SHARE])
     if len(names) < 2 or not len(validation):
         raise UserError(f"{train} needs two classes, and three series or more of one")
@@ -99,6 +108,12 @@ def _load(path: str) -> Problem:
     mean, std = scale(seen)
     std[std == 0] = 1
     steps = max(len(s) for s in known.series + tested.series)
+    for file, count in ((train, len(known.series)), (test, len(tested.series))):
+        if steps * count * variables > MOST_VALUES:
+            raise UserError(
+                f"{file}: {count:,} series of {variables:,} variables and up to {steps:,} steps are too "
+                "many; take a part of them"
+            )
 
     def batch(series: list[np.ndarray], classes: list[int]) -> Batch:
         inputs = torch.zeros(steps, len(series), variables)
@@ -116,7 +131,7 @@ def _load(path: str) -> Problem:
             "validation": batch(
                 [known.series[i] for i in validation], [labels[i] for i in validation]
             ),
-            "test": batch(tested.series, [names.index(label) for label in tested.labels]),
+            "test": batch(tested.series, [numbers[label] for label in tested.labels]),
         },
         np.bincount([labels[i] for i in training], minlength=len(names)) / len(training),
         tuple(names),
@@ -132,7 +147,7 @@ def _pair(path: str) -> tuple[Path, Path]:
         raise UserError(f"{path} has several problems; set task.path to one: {found[0]}")
     if found and found[0].name.endswith("_TRAIN.ts"):
         test = found[0].with_name(found[0].name.replace("_TRAIN.ts", "_TEST.ts"))
-        if test.is_file():
+        if found[0].is_file() and test.is_file():
             return found[0], test
     raise missing(
         "ts-archive",
@@ -150,6 +165,7 @@ def read_ts(path: Path) -> Cases:
     tags: dict[str, list[str]] = {}
     series: list[np.ndarray] = []
     labels: list[str] = []
+    classes: set[str] = set()
     in_data = False
     for number, line in enumerate(read_text(path).split("\n"), 1):
         line, where = line.strip(), f"{path}, line {number}"
@@ -163,14 +179,15 @@ def read_ts(path: Path) -> Cases:
             in_data = tag.lower() == "@data"
             if in_data:
                 _check(path, tags)
+                classes = {*tags["classlabel"][1:]}
             continue
         *variables, label = line.split(":")
         label = label.strip()
-        classes = tags["classlabel"][1:]
         if label not in classes:
-            listed = ", ".join(classes[:9]) + (", …" if len(classes) > 9 else "")
+            named = tags["classlabel"][1:]
+            listed = ", ".join(name[:40] for name in named[:9]) + (", …" if len(named) > 9 else "")
             raise UserError(
-                f"{where}: {label[:40]!r} is not among the classes of @classLabel: {listed}"
+                f"{where}: {quoted(label)} is not among the classes of @classLabel: {listed}"
             )
         values = [_values(where, part) for part in variables]
         if not values or len({len(v) for v in values}) > 1:
@@ -190,6 +207,15 @@ def read_ts(path: Path) -> Cases:
     if told and len({len(case) for case in series}) > 1:
         raise UserError(f"{path} says @equalLength true, but its series differ in length")
     return Cases(series, labels)
+
+
+def _check_far(path: Path, cases: Cases) -> None:
+    for variable, values in enumerate(np.concatenate(cases.series).T, 1):
+        if code := gap_code(values):
+            raise UserError(
+                f"{path}: variable {variable} has {code}; if it stands for a gap, fill it in, and if it "
+                "was measured, set task.far_values = 'keep'"
+            )
 
 
 def _check(path: Path, tags: Mapping[str, list[str]]) -> None:
@@ -212,5 +238,5 @@ def _values(where: str, text: str) -> list[float]:
         try:
             values.append(read_number(value))
         except ValueError:
-            raise UserError(f"{where}: {told[:40]!r} is no number that can be used") from None
+            raise UserError(f"{where}: {quoted(told)} is no number that can be used") from None
     return values
