@@ -25,7 +25,7 @@ EASIEST: dict[str, dict[str, object]] = {
     "characters": {
         "task.length": 50,
         "task.vocabulary": 30,
-        "task.validated": 250,
+        "task.validated": 12_500,
         "model.hidden": 64,
         "train.lr": 0.01,
     },

@@ -7,6 +7,8 @@ import math
 import os
 import pickle
 import pickletools
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -257,5 +259,104 @@ def test_a_small_pickle_that_unfolds_without_end_is_refused(tmp_path: Path) -> N
     pickle.dump({"train": [piece] * 3000, "valid": [piece], "test": [piece]}, buffer)
     (tmp_path / "bomb.pickle").write_bytes(buffer.getvalue())
     assert len(buffer.getvalue()) < 30_000
-    with pytest.raises(UserError, match="more than 5,000,000 frames"):
+    with pytest.raises(UserError, match="more than 10,000,000 items"):
         named(tmp_path / "bomb.pickle").validation()
+
+
+def doubled(first: bytes, times: int, kind: bytes) -> bytes:
+    """``first`` twice in a container, that twice in another, and so on."""
+    twice = {b"list": b"(%sh\x00l", b"tuple": b"%sh\x00\x86", b"extended": b"](%sh\x00e"}[kind]
+    made = first + b"q\x00"
+    for _ in range(times):
+        made = twice.replace(b"%s", made) + b"q\x00"
+    return made
+
+
+# Each a few hundred bytes, but for the ones nested a million deep.
+BOMBS = {
+    "a key as deep as it is shared": b"\x80\x02}" + doubled(b")", 60, b"tuple") + b"K\x01s.",
+    "a key nested thousands deep": b"\x80\x02}" + b")" + b"\x85" * 50_000 + b"K\x01s.",
+    "a tuple nested a million deep": b"\x80\x02)" + b"\x85" * 1_000_000 + b".",
+    "lists nested a million deep": b"\x80\x02" + b"(" * 1_000_000 + b"l" * 1_000_000 + b".",
+    "billion laughs of lists": b"\x80\x02" + doubled(b"]", 60, b"list") + b".",
+    "billion laughs of tuples": b"\x80\x02" + doubled(b")", 60, b"tuple") + b".",
+    "a frame of laughs": b"\x80\x02}(U\x05train](](]" + doubled(b"]", 60, b"list") + b"aeeu.",
+    "a note that is laughs": b"\x80\x02}U\x05train](](]("
+    + doubled(b"](K<e", 60, b"list")
+    + b"eees.",
+    "a list that holds itself": b"\x80\x02]q\x00h\x00a.",
+    "two lists that hold each other": b"\x80\x02]q\x00]q\x01h\x00ah\x01a.",
+    "a dict that holds itself": b"\x80\x02}q\x00K\x01h\x00s.",
+    "laughs in the values of dicts": b"\x80\x02"
+    + b"}q\x00"
+    + b"".join(b"}q%c(K\x01h%cK\x02h%cu" % (i + 1, i, i) for i in range(40))
+    + b".",
+    "a number of a million digits": b"\x80\x02}U\x05train](](]\x8b\x00\x00\x0f\x00"
+    + b"7" * 983_040
+    + b"aeeu.",
+    "a mark in a list": b"\x80\x02]((ae.",
+    "a tuple of what is not there": b"\x80\x02K\x01\x87.",
+}
+
+
+BOMB_SQUAD = """
+import resource, sys
+from pathlib import Path
+from study.errors import UserError
+from study.tasks.music import read_rolls
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sys.argv[1:]:
+    resource.setrlimit(resource.RLIMIT_CPU, (int(sum(resource.getrusage(0)[:2])) + 20, -1))
+    try:
+        read_rolls(Path(path))
+    except UserError as error:
+        print(error)
+    else:
+        print(path, "was read")
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 500_000, f"{path} took {grown} kB"
+"""
+
+
+def test_a_bomb_is_told_in_one_line_within_its_bounds(tmp_path: Path) -> None:
+    # In a process of its own: what these once did cannot be caught.
+    for name, content in BOMBS.items():
+        (tmp_path / f"{name}.pickle").write_bytes(content)
+    files = [str(tmp_path / f"{name}.pickle") for name in BOMBS]
+    done = subprocess.run(
+        [sys.executable, "-c", BOMB_SQUAD, *files], capture_output=True, text=True, check=False
+    )
+    lines = done.stdout.splitlines()
+    for file, line in zip(files, lines, strict=False):
+        assert line.startswith(file)
+        assert "was read" not in line
+        assert len(line) < len(file) + 200
+    assert len(lines) == len(files), f"{files[len(lines)]}: {done.returncode} {done.stderr[-500:]}"
+
+
+def test_what_is_read_can_be_walked_to_its_end() -> None:
+    # Shared, but not too much: every item is counted as often as it is met.
+    content = b"\x80\x02" + doubled(b"](K\x01K\x02e", 15, b"list") + b"."
+
+    def count(given: object) -> int:
+        return 1 + sum(map(count, given)) if isinstance(given, list) else 1
+
+    assert count(read_pickle(content, "a file")) == 2**15 * 4 - 1
+    for times, words in ((25, "more than 10,000,000 items|more than 20 deep"), (20, "20 deep")):
+        with pytest.raises(UserError, match=words):
+            read_pickle(b"\x80\x02" + doubled(b"](K\x01K\x02e", times, b"list") + b".", "a file")
+
+
+def test_numbers_and_names_in_a_message_have_an_end(tmp_path: Path) -> None:
+    for rolls in (
+        {"x" * 100_000: 1},
+        {"train": [[["n" * 100_000]]], "valid": [], "test": []},
+        {"train": [[[[1] * 100_000]]], "valid": [], "test": []},
+        {"train": [[[{"a": [1] * 100_000}]]], "valid": [], "test": []},
+        {"train": [[[10**300]]], "valid": [], "test": []},
+    ):
+        (tmp_path / "bad.pickle").write_bytes(pickle.dumps(rolls))
+        with pytest.raises(UserError, match=r"bad\.pickle") as caught:
+            named(tmp_path / "bad.pickle").validation()
+        assert len(str(caught.value)) < 400

@@ -152,14 +152,30 @@ def test_the_library_is_split_by_file_and_the_same_everywhere() -> None:
     assert not windows["training"] & (windows["validation"] | windows["test"])
 
 
-def test_validation_reads_evenly_spaced_windows(sentence: Path) -> None:
-    whole = named("characters", corpus="files", path=str(sentence), length=2)
-    some = named("characters", corpus="files", path=str(sentence), length=2, validated=5)
-    all_windows, windows = shown(whole, "validation"), shown(some, "validation")
-    assert len(windows) == 5
-    assert windows[0] == all_windows[0]
-    assert windows[-1] == all_windows[-1]
+@pytest.mark.parametrize("length", [1, 2, 5, 10, 20])
+def test_validation_predicts_the_same_characters_whatever_the_length(
+    length: int, sentence: Path
+) -> None:
+    text = sentence.read_text(encoding="utf-8")
+    part = text[len(text) * 90 // 100 : len(text) * 95 // 100]
+    assert len(part) > 300
+    # Ten stretches of 20, evenly spaced: each a place from the first one possible to the last.
+    starts = np.linspace(0, len(part) - 21, 10).round().astype(int).tolist()
+    expected = "".join(part[start + 1 : start + 21] for start in starts)
+    some = named("characters", corpus="files", path=str(sentence), length=length, validated=200)
+    assert "".join(window[1:] for window in shown(some, "validation")) == expected
+    whole = named("characters", corpus="files", path=str(sentence), length=length)
     assert shown(some, "test") == shown(whole, "test")
+    told = "".join(window[1:] for window in shown(whole, "validation"))
+    assert told == part[1 : 1 + len(told)]
+    assert len(part) - 1 - len(told) < length
+
+
+def test_a_window_longer_than_what_is_to_be_validated_is_read_once(sentence: Path) -> None:
+    task = named("characters", corpus="files", path=str(sentence), length=30, validated=7)
+    assert len(shown(task, "validation")) == 1
+    task = named("characters", corpus="files", path=str(sentence), length=30, validated=70)
+    assert len(shown(task, "validation")) == 2
 
 
 def test_a_folder_is_split_by_file_and_a_copy_is_used_once(tmp_path: Path) -> None:
@@ -182,16 +198,59 @@ def test_a_folder_is_split_by_file_and_a_copy_is_used_once(tmp_path: Path) -> No
         corpora.files(str(tmp_path), "*")
 
 
+def ptb(folder: Path, name: str, text: str) -> None:
+    for part in ("train", "valid", "test"):
+        (folder / name.format(part)).write_text(text.replace("SPLIT", part), encoding="utf-8")
+
+
 def test_penn_treebank_is_its_three_files(tmp_path: Path) -> None:
-    for split, name in corpora.PTB.items():
-        text = f" the <unk> of {split} N \n" * 20
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    task = named("characters", corpus="ptb", path=str(tmp_path), length=24)
-    assert shown(task, "training")[0] == " the <unk> of training N \n"[:25]
-    assert " the <unk> of" in shown(task, "test")[0]
+    ptb(tmp_path, "ptb.{}.txt", " the <unk> of SPLIT N \n" * 20)
+    task = named("characters", corpus="ptb", path=str(tmp_path), length=23)
+    assert shown(task, "training")[0] == " the <unk> of train N \n "
+    assert shown(task, "validation")[0] == " the <unk> of ?a?i? N \n "  # what training lacks
     (tmp_path / "ptb.valid.txt").unlink()
     bad = named("characters", corpus="ptb", path=f"{tmp_path}/", length=25)
-    refused(bad, "ptb.train.txt, ptb.valid.txt, ptb.test.txt", "task.path")
+    refused(bad, "three of ptb.char.train.txt,", "ptb.train.txt, ptb.valid.txt", "task.path")
+
+
+@pytest.mark.parametrize(("before", "after"), [("", ""), ("", " "), (" ", " ")])
+def test_penn_treebank_for_characters_is_read_without_its_blanks(
+    before: str, after: str, tmp_path: Path
+) -> None:
+    # As simple-examples/data/ptb.char.train.txt has it, and the sentences that it stands for.
+    lines = [
+        "a e r _ b a n k n o t e _ b e r l i t z _ c a l l o w a y _ c e n t r u s t",
+        "p i e r r e _ < u n k > _ N _ y e a r s _ o l d _ w i l l _ j o i n _ t h e _ b o a r d",
+        "m r . _ < u n k > _ i s _ $ _ N _ ' s _ a & b \\ / c - d _ # _ *",
+    ]
+    plain = "aer banknote berlitz calloway centrust\npierre <unk> N years old will join the board\n"
+    plain += "mr. <unk> is $ N 's a&b\\/c-d # *\n"
+    ptb(tmp_path, "ptb.{}.txt", "the words, which are not read \n" * 20)
+    ptb(tmp_path, "ptb.char.{}.txt", "".join(f"{before}{line}{after}\n" for line in lines) * 9)
+    task = named("characters", corpus="ptb", path=str(tmp_path), length=len(plain) - 1)
+    assert shown(task, "training")[0] == plain
+    assert shown(task, "test") == shown(task, "validation") == shown(task, "training")
+    bits = [count / len(plain) for count in Counter(plain).values()]
+    assert task.chance_metric == pytest.approx(-sum(share * math.log2(share) for share in bits))
+    one = named("characters", corpus="files", path=str(tmp_path / "ptb.char.train.txt"), length=9)
+    assert shown(one, "training")[0] == plain[:10]
+
+
+def test_texts_that_are_not_spaced_are_left_as_they_are() -> None:
+    for text in (
+        "a b c\n",
+        "I am a b c d e f.\n" * 30,
+        "word_one two\n" * 30,
+        " \n" * 200,
+        "ab" * 200,
+    ):
+        assert corpora.unspaced(text, "a file") == text
+    spaced = "t h e _ c a t _ s a t\n" * 30
+    assert corpora.unspaced(spaced, "a file") == "the cat sat\n" * 30
+    assert corpora.unspaced(spaced + "\n", "a file") == "the cat sat\n" * 30 + "\n"
+    for odd in ("the cat", "t h e  c a t", "t h e _c a t"):
+        with pytest.raises(UserError, match="a file, line 31: not single characters with a blank"):
+            corpora.unspaced(f"{spaced}{odd}\n", "a file")
 
 
 @pytest.mark.parametrize("corpus", ["text8", "enwik8"])

@@ -18,6 +18,7 @@ from study.tasks.base import RARE, Batch, DatasetTask, LabelTask, accuracy, legi
 from study.tasks.corpora import Split
 from study.tasks.lazy import LazyBatch
 
+STRETCHES = 10  # of a long validation part, evenly spaced
 CHUNK = 10_000_000  # characters counted at once, to bound memory
 
 
@@ -28,9 +29,12 @@ class Characters(LabelTask, DatasetTask):
     One-hot characters, the most frequent ones of the training part and one class for all others.
     A text is cut into windows of ``length`` steps, every character predicted once; each window
     starts from the initial state, so that bits per character are somewhat above those of work that
-    carries the state on. Out of the box the source code of Python's standard library, split by
+    carries the state on. Of a long validation part ten stretches are read, the same ones for every
+    length that divides them. Out of the box the source code of Python's standard library, split by
     file; its text differs from one version of Python to the next. ``text8`` and ``enwik8`` (90, 5
-    and 5 million bytes) and ``ptb`` (three files) in their usual splits; ``files`` is any text.
+    and 5 million bytes) and ``ptb`` (three files) in their usual splits; ``files`` is any text. A file
+    with a blank after each character and _ for a blank, as Penn Treebank is for characters, is read
+    without these: "t h e _ c a t" is "the cat".
 
     Chance: the entropy of single characters in the training part. Knowing only the current
     character leaves the entropy of the next one given that. The lags are those of language: a word
@@ -56,7 +60,7 @@ class Characters(LabelTask, DatasetTask):
     length: int = Field(default=100, ge=1, le=100_000, description="steps a window")
     vocabulary: int = Field(default=256, ge=2, le=4096, description="most characters kept apart")
     validated: int = Field(
-        default=1000, ge=1, description="most windows of validation read, evenly spaced"
+        default=100_000, ge=1, description="most characters of validation predicted, all over it"
     )
     solved_below: float = Field(default=2.5, gt=0, description="validation bits per character")
 
@@ -137,9 +141,7 @@ class Characters(LabelTask, DatasetTask):
 
     def splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
         windows = {split: self._windows(split) for split in self._text.splits}
-        every = windows["validation"]
-        kept = np.linspace(0, len(every) - 1, min(self.validated, len(every))).round()
-        windows["validation"] = every[torch.from_numpy(kept).long()]
+        windows["validation"] = self._spread(windows["validation"])
         return {split: self._batch(windows) for split, windows in windows.items()}
 
     def _windows(self, split: Split) -> Tensor:
@@ -150,6 +152,21 @@ class Characters(LabelTask, DatasetTask):
                 f"of {self.length} and one more; shorten task.length or take a longer text"
             )
         return symbols.unfold(0, self.length + 1, self.length)  # (windows, T+1), a view
+
+    def _spread(self, every: Tensor) -> Tensor:
+        """Of the validation windows those of some stretches, the same for every length that fills them.
+
+        So lengths are judged on the same characters.
+        """
+        symbols = self._text.splits["validation"]
+        if len(symbols) - 1 <= self.validated:
+            return every
+        stretch = max(self.validated // STRETCHES, self.length)
+        count = max(min(self.validated // stretch, STRETCHES), 1)
+        starts = torch.from_numpy(np.linspace(0, len(symbols) - 1 - stretch, count).round()).long()
+        within = torch.arange(0, stretch - self.length + 1, self.length)
+        places = (starts[:, None] + within).flatten()
+        return symbols[places[:, None] + torch.arange(self.length + 1)]
 
     def _batch(self, windows: Tensor) -> Batch:
         size = self._text.size

@@ -1,6 +1,7 @@
 """Texts to model character by character, each in its fixed split, as arrays of code points."""
 
 import hashlib
+import re
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from study.errors import UserError
-from study.tasks.files import existing, missing, read_bytes, read_text
+from study.tasks.files import check_regular, check_size, existing, missing, read_bytes, read_text
 
 Split = Literal["training", "validation", "test"]
 Codes = Mapping[Split, np.ndarray]  # of uint8 (bytes) or uint32 (code points)
@@ -29,12 +30,38 @@ LIBRARY: Mapping[Split, tuple[str, ...]] = {
 HUTTER = 100_000_000  # bytes of text8 and of enwik8
 HUTTER_TRAINING, HUTTER_HELD_OUT = 90_000_000, 5_000_000
 
-PTB = {"training": "ptb.train.txt", "validation": "ptb.valid.txt", "test": "ptb.test.txt"}
+PTB_PARTS: Mapping[Split, str] = {"training": "train", "validation": "valid", "test": "test"}
+PTB_NAMES = ("ptb.char.{}.txt", "ptb.{}.txt")  # the first is there for characters
+
+SPACED = re.compile(r"[^ \n](?: [^ \n])*")  # a line of single characters, with a blank after each
+FEWEST_SPACED = 100  # characters; a shorter text may have come to look like this by chance
+MOSTLY_SPACED = 0.9  # of the lines
 
 
 def points(text: str) -> np.ndarray:
     """The code points of a text, uint32."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def unspaced(text: str, where: object) -> str:
+    """The text of a file with a blank after each character and _ for a blank, as Mikolov et al. (2012)
+    write Penn Treebank: "t h e _ c a t\\n" -> "the cat\\n". Any other text is returned as it is.
+
+    A line break stays one character, the end of a sentence. Raises UserError, with the line, where most
+    lines are such and others not.
+    """
+    lines = [line.strip(" ") for line in text.split("\n")]
+    there = [line for line in lines if line]
+    spaced = sum(SPACED.fullmatch(line) is not None for line in there)
+    if sum(map(len, there)) < FEWEST_SPACED or spaced < MOSTLY_SPACED * len(there):
+        return text
+    if spaced < len(there):
+        odd = next(i for i, line in enumerate(lines, 1) if line and not SPACED.fullmatch(line))
+        raise UserError(
+            f"{where}, line {odd}: not single characters with a blank after each, as most lines are; "
+            "write all lines like that, _ for a blank, or none"
+        )
+    return "\n".join(line[::2].replace("_", " ") for line in lines)
 
 
 def library() -> Codes:
@@ -58,7 +85,7 @@ def files(path: str, pattern: str) -> Codes:
 
     Of a folder the files that match ``pattern``, at any depth, in the order of their contents'
     hashes: each tenth (at least one) goes to validation, each next one to test. Of files with the
-    same content one is used, so that no file is in two parts.
+    same content one is used, so that no file is in two parts. Each is read by `unspaced`.
     """
     root = existing(path)
     if root is None:
@@ -66,18 +93,22 @@ def files(path: str, pattern: str) -> Codes:
             "characters", path, "a text file or a folder of text files (UTF-8)", "any text will do"
         )
     if root.is_file():
-        codes = points(read_text(root))
+        codes = points(unspaced(read_text(root), root))
         first, second = len(codes) * 90 // 100, len(codes) * 95 // 100
         return {
             "training": codes[:first],
             "validation": codes[first:second],
             "test": codes[second:],
         }
+    if not root.is_dir():
+        check_regular(root)
     try:
         paths = sorted(p for p in root.rglob(pattern) if p.is_file())
     except (ValueError, NotImplementedError, OSError) as error:
         raise UserError(f"task.pattern = {pattern!r} does not match files: {error}") from None
-    texts = {hashlib.sha256(text.encode()).digest(): text for text in map(read_text, paths)}
+    check_size(f"all of {pattern!r} in {root}", sum(p.stat().st_size for p in paths))
+    read = (unspaced(read_text(p), p) for p in paths)
+    texts = {hashlib.sha256(text.encode()).digest(): text for text in read}
     if len(texts) < 3:
         raise UserError(
             f"{root} has {len(texts)} different files that match {pattern!r}; a split by file "
@@ -91,17 +122,31 @@ def files(path: str, pattern: str) -> Codes:
 
 
 def penn_treebank(path: str) -> Codes:
-    """Mikolov's three files, read character by character as they are, line ends included."""
+    """Mikolov's three files, character by character, line ends included.
+
+    Of the two versions that his folder has that for characters is read, ptb.char.train.txt and so on,
+    decoded by `unspaced`: 50 different characters, no blanks around a sentence. Else ptb.train.txt and
+    so on, which have a blank at both ends of each.
+    """
     root = existing(path)
-    found = {} if root is None else {s: root / n for s, n in PTB.items() if (root / n).is_file()}
-    if len(found) < len(PTB):
-        raise missing(
-            "characters",
-            path,
-            f"the folder with {', '.join(PTB.values())}",
-            "they are in Mikolov's simple-examples.tgz, folder data",
-        )
-    return {split: points(read_text(file)) for split, file in found.items()}  # type: ignore[misc]
+    versions = (
+        []
+        if root is None
+        else [
+            {split: root / name.format(part) for split, part in PTB_PARTS.items()}
+            for name in PTB_NAMES
+        ]
+    )
+    for files in versions:
+        if all(file.is_file() for file in files.values()):
+            return {split: points(unspaced(read_text(file), file)) for split, file in files.items()}
+    named = ", ".join(name.format(part) for name in PTB_NAMES for part in PTB_PARTS.values())
+    raise missing(
+        "characters",
+        path,
+        f"the folder with three of {named}",
+        "they are in Mikolov's simple-examples.tgz, folder data",
+    )
 
 
 def hutter(corpus: str, path: str) -> Codes:
