@@ -94,21 +94,25 @@ def test_mackey_glass_has_converged_in_its_step() -> None:
         ("mackey-glass", lambda: mackey_glass._points(17)[..., 0]),
     ],
 )
-def test_windows_are_stretches_of_one_trajectory_each_in_one_part(name: str, points: Any) -> None:
+@pytest.mark.parametrize(("length", "horizon"), [(30, 4), (1, 1), (500, 300)])
+def test_windows_are_stretches_of_one_trajectory_and_the_same_points_are_forecast(
+    length: int, horizon: int, name: str, points: Any
+) -> None:
     x = points().astype(np.float64)
     quarter, upto = x.shape[1] // 4, x.shape[1] * 3 // 8
     mean, std = x[:, :quarter].mean(), x[:, :quarter].std()
-    splits = named(name, length=30, horizon=4).splits()
+    splits = named(name, length=length, horizon=horizon).splits()
     parts = {"training": x[:, :quarter], "validation": x[:, quarter:upto], "test": x[:, upto:]}
+    forecast = range(800, 1800, 20)  # the longest window and horizon reach back to 0
     for split, part in parts.items():
         batch = splits[split]
-        each = len(range(0, len(part) - 33, 20))
-        assert len(batch) == each * part.shape[1]
+        assert len(batch) == 50 * part.shape[1]
         for k in (0, 1, len(batch) - 1):
-            start, m = 20 * (k % each), k // each
-            told = (part[start : start + 34, m] - mean) / std
-            np.testing.assert_allclose(batch.inputs[:, k, 0], told[:30], atol=1e-5)
-            np.testing.assert_allclose(float(batch.targets[0, k, 0]), told[33], atol=1e-5)
+            at, m = forecast[k % 50], k // 50
+            told = (part[:, m] - mean) / std
+            read = told[at - horizon - length + 1 : at - horizon + 1]
+            np.testing.assert_allclose(batch.inputs[:, k, 0], read, atol=1e-5)
+            np.testing.assert_allclose(float(batch.targets[0, k, 0]), told[at], atol=1e-5)
 
 
 def test_lorenz_observed_whole_has_x_first() -> None:

@@ -11,6 +11,10 @@ from torch.nn import functional
 
 from study.tasks.base import Batch, DatasetTask
 
+STRIDE = 20  # points between two that are forecast, since windows of neighbours differ little
+LONGEST, FARTHEST = 500, 300  # windows and horizons of a system integrated here
+BEFORE = LONGEST + FARTHEST  # points, so that the longest window reaches back far enough
+
 
 class Forecast(DatasetTask):
     """Windows of a series in, the value ``horizon`` steps after the window's last out.
@@ -51,33 +55,37 @@ class Chaotic(Forecast):
 
 
 def windows(
-    series: np.ndarray, length: int, horizon: int, stride: int, targets: list[int]
+    series: np.ndarray, length: int, horizon: int, forecast: range, targets: list[int]
 ) -> Batch:
-    """From (L, D): inputs (length, N, D), and of the columns ``targets`` the value horizon later."""
-    spans = sliding_window_view(series, length + horizon, axis=0)[::stride]  # (N, D, length + h)
-    inputs = torch.from_numpy(np.ascontiguousarray(spans[:, :, :length], dtype=np.float32))
-    wanted = torch.from_numpy(np.ascontiguousarray(spans[:, targets, -1], dtype=np.float32))
+    """From (L, D): of the columns ``targets`` the values at the points ``forecast``, each for the
+    ``length`` points that end ``horizon`` before; inputs (length, N, D).
+    """
+    spans = sliding_window_view(series, length, axis=0)  # (L - length + 1, D, length)
+    starts = np.asarray(forecast) - horizon - length + 1
+    inputs = torch.from_numpy(np.ascontiguousarray(spans[starts], dtype=np.float32))
+    wanted = torch.from_numpy(np.ascontiguousarray(series[forecast][:, targets], dtype=np.float32))
     return Batch(inputs.permute(2, 0, 1), wanted[None])
 
 
 def trajectories(
-    runs: np.ndarray, length: int, horizon: int, stride: int, targets: list[int]
+    runs: np.ndarray, length: int, horizon: int, forecast: range, targets: list[int]
 ) -> Batch:
     """The windows of every trajectory; from (L, M, D)."""
-    each = [windows(runs[:, m], length, horizon, stride, targets) for m in range(runs.shape[1])]
+    each = [windows(runs[:, m], length, horizon, forecast, targets) for m in range(runs.shape[1])]
     return Batch(torch.cat([b.inputs for b in each], 1), torch.cat([b.targets for b in each], 1))
 
 
 def chaotic_splits(
     points: np.ndarray, length: int, horizon: int, targets: list[int]
 ) -> Mapping[Literal["training", "validation", "test"], Batch]:
-    """Of the M trajectories in (L, M, D) a quarter trains, an eighth validates, the rest test."""
+    """Of the M trajectories in (L, M, D) a quarter trains, an eighth validates, the rest test.
+
+    Whatever the length and horizon the same points are forecast: all STRIDE from BEFORE on.
+    """
     first, second = points.shape[1] // 4, points.shape[1] * 3 // 8
     training = points[:, :first]
     scaled = (points - training.mean(axis=(0, 1))) / training.std(axis=(0, 1))
     parts = scaled[:, :first], scaled[:, first:second], scaled[:, second:]
-    made = [trajectories(part, length, horizon, STRIDE, targets) for part in parts]
+    forecast = range(BEFORE, len(points), STRIDE)
+    made = [trajectories(part, length, horizon, forecast, targets) for part in parts]
     return {"training": made[0], "validation": made[1], "test": made[2]}
-
-
-STRIDE = 20  # points between the beginnings of two windows, whose neighbours differ little

@@ -9,12 +9,12 @@ from pydantic import Field
 
 from study.tasks import TASKS
 from study.tasks.base import Batch
-from study.tasks.forecasting import Chaotic, chaotic_splits
+from study.tasks.forecasting import BEFORE, FARTHEST, LONGEST, Chaotic, chaotic_splits
 
 SIGMA, RHO, BETA = 10.0, 28.0, 8 / 3
 STEP = 0.01  # of the integration
 SUBSTEPS = 5  # steps from one sample to the next
-POINTS, TRANSIENT = 1000, 400  # samples kept, and passed before
+POINTS, TRANSIENT = 1000, 400  # samples in which some are forecast, and passed before all
 TRAJECTORIES = 256
 SEED = 0
 
@@ -38,9 +38,11 @@ class Lorenz(Chaotic):
 
     name: Literal["lorenz"] = "lorenz"
     observed: Literal["x", "xyz"] = Field(default="x", description="what is read; x is forecast")
-    length: int = Field(default=50, ge=1, le=500, description="steps read, 0.05 units of time each")
+    length: int = Field(
+        default=50, ge=1, le=LONGEST, description="steps read, 0.05 units of time each"
+    )
     horizon: int = Field(
-        default=10, ge=1, le=300, description="steps from the last read to the target"
+        default=10, ge=1, le=FARTHEST, description="steps from the last read to the target"
     )
     solved_below: float = Field(default=0.1, gt=0, lt=1, description="validation loss")
 
@@ -70,7 +72,7 @@ class Lorenz(Chaotic):
 def _points() -> np.ndarray:
     rng = np.random.default_rng(SEED)
     start = rng.normal((0, 0, 25), 5, (TRAJECTORIES, 3))
-    return integrate(start, TRANSIENT + POINTS)[TRANSIENT:]
+    return integrate(start, TRANSIENT + BEFORE + POINTS)[TRANSIENT:]
 
 
 def integrate(start: np.ndarray, samples: int) -> np.ndarray:

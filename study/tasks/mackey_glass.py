@@ -9,15 +9,12 @@ from pydantic import Field
 
 from study.tasks import TASKS
 from study.tasks.base import Batch
-from study.tasks.forecasting import Chaotic, chaotic_splits
+from study.tasks.forecasting import BEFORE, FARTHEST, LONGEST, Chaotic, chaotic_splits
 
 BETA, GAMMA, EXPONENT = 0.2, 0.1, 10
 SUBSTEPS = 10  # of the integration in a unit of time, which is the sampling interval
-POINTS, TRANSIENT, PHASES = (
-    1000,
-    500,
-    200,
-)  # units of time kept, passed before, and up to so many more
+# Units of time in which some are forecast, passed before all, and up to so many more.
+POINTS, TRANSIENT, PHASES = 1000, 500, 200
 RUNS = 256
 SEED = 0
 
@@ -44,9 +41,9 @@ class MackeyGlass(Chaotic):
 
     name: Literal["mackey-glass"] = "mackey-glass"
     delay: int = Field(default=17, ge=2, le=100, description="τ, units of time")
-    length: int = Field(default=50, ge=1, le=500, description="steps read, one a unit of time")
+    length: int = Field(default=50, ge=1, le=LONGEST, description="steps read, one a unit of time")
     horizon: int = Field(
-        default=6, ge=1, le=300, description="steps from the last read to the target"
+        default=6, ge=1, le=FARTHEST, description="steps from the last read to the target"
     )
     solved_below: float = Field(default=0.01, gt=0, lt=1, description="validation loss")
 
@@ -75,9 +72,9 @@ class MackeyGlass(Chaotic):
 def _points(delay: int) -> np.ndarray:
     rng = np.random.default_rng(SEED)
     history, phases = rng.uniform(0.5, 1.3, RUNS), rng.integers(0, PHASES, RUNS)
-    x = integrate(history, delay, TRANSIENT + PHASES + POINTS)
+    x = integrate(history, delay, TRANSIENT + PHASES + BEFORE + POINTS)
     # All begin alike and diverge slowly: cut at the same times they would be nearly in phase.
-    kept = TRANSIENT + phases + np.arange(POINTS)[:, None]
+    kept = TRANSIENT + phases + np.arange(BEFORE + POINTS)[:, None]
     return x[kept, np.arange(RUNS)][:, :, None]
 
 
