@@ -214,6 +214,7 @@ def test_columns_and_targets_are_chosen_by_name(tmp_path: Path) -> None:
         ({"columns": "load", "targets": "oil"}, "task.targets has 'oil'"),
         ({"length": 278}, "has 280 rows for training, a window needs 278 + 3"),
         ({"columns": "load, oil,load"}, "task.columns names a column twice"),
+        ({"targets": "oil,oil"}, "task.targets names a column twice"),
         ({"split": "280,60,61"}, "has 400 rows, task.split = '280,60,61' takes 401"),
         ({"split": "0.9,0.001,0.099"}, "has 400 rows, too few to split"),
         ({"season": 40}, "does not reach one season back from the target; it takes 38"),

@@ -410,6 +410,13 @@ def test_a_review_where_the_header_should_be_is_not_told_whole(tmp_path: Path) -
     )
 
 
+def test_a_word_without_end_is_drawn_to_40_characters(tmp_path: Path) -> None:
+    rows: list[list[object]] = [[f"{'x' * 50_000} {i % 3}", i % 2] for i in range(3)]
+    rows += [[f"ordinary {i}", i % 2] for i in range(40)]
+    task = named("csv-text", **table(tmp_path / "t.csv", ["text", "label"], rows))
+    assert max(map(len, task.alphabet)) == 40
+
+
 HEADER = "text,label\n"
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -272,6 +274,66 @@ def test_quoted_numbers_and_times_are_read(tmp_path: Path) -> None:
         content = '"day","v"\n' + "\n".join(rows)
         (tmp_path / name).write_text(content.replace(",", sign), encoding="utf-8")
         assert named("csv-series", path=str(tmp_path / name), length=2).channels == ["v"]
+
+
+def test_a_name_may_be_written_over_two_lines(tmp_path: Path) -> None:
+    assert rows_of(tmp_path, 't,"Power\n(kW)"\n1,2\n')[0] == ["t", "Power (kW)"]
+
+
+# What is no file
+
+TASKS_OF: dict[str, dict[str, Any]] = {
+    "csv-series": {},
+    "csv-text": {},
+    "music": {},
+    "ts-archive": {},
+    "mnist": {},
+    "characters": {"corpus": "files"},
+}
+FOLDERS = [
+    ("ts-archive", {}, ["M_TRAIN.ts", "M_TEST.ts"]),
+    ("characters", {"corpus": "ptb"}, [f"ptb.{part}.txt" for part in ("train", "valid", "test")]),
+    ("characters", {"corpus": "text8"}, ["text8"]),
+    ("characters", {"corpus": "files"}, ["a.txt", "b.txt", "c.txt"]),
+    ("mnist", {}, ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"]),
+]
+
+
+@pytest.mark.parametrize("name", TASKS_OF)
+def test_a_pipe_a_socket_and_a_device_are_told_and_not_waited_for(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path must be short
+    os.mkfifo("pipe_TRAIN.ts")
+    (tmp_path / "pipe_TEST.ts").write_text("", encoding="utf-8")
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind("socket")
+        for path, kind in (
+            ("pipe_TRAIN.ts", "a pipe (FIFO)"),
+            ("socket", "a socket"),
+            ("/dev/zero", "a device"),
+        ):
+            refused(named(name, path=path, **TASKS_OF[name]), f"is {kind}")
+
+
+@pytest.mark.parametrize(("name", "parameters", "found"), FOLDERS)
+def test_pipes_in_a_folder_are_not_waited_for(
+    name: str, parameters: dict[str, Any], found: list[str], tmp_path: Path
+) -> None:
+    for file in found:
+        os.mkfifo(tmp_path / file)
+    refused(named(name, path=str(tmp_path), **parameters), str(tmp_path))
+
+
+def test_a_file_that_would_be_waited_for_is_read_without_waiting(tmp_path: Path) -> None:
+    # As /proc/kmsg, which is a file to look at and a pipe to read; here it becomes one in between.
+    os.mkfifo(tmp_path / "v.csv")
+    with pytest.raises(UserError, match=r"v\.csv is a pipe \(FIFO\), not a file"):
+        files.read_bytes(tmp_path / "v.csv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "check_regular", lambda path: 0)
+        with pytest.raises(UserError, match=r"v\.csv is empty"):
+            files.read_bytes(tmp_path / "v.csv")
 
 
 # Sizes

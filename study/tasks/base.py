@@ -18,6 +18,7 @@ from study.seeding import generator
 VALIDATION_SEQUENCES = 1_000
 TEST_SEQUENCES = 10_000
 RARE = "·"  # in a drawing, all that is not kept apart
+LONGEST_WORD = 40  # characters in a drawing
 MOST_SHOWN = 100  # sequences of a part that a fingerprint is of
 FEWEST_SHOWN = 10
 MOST_NUMBERS = 5_000_000  # that it is of, but for these few; a one-hot text has 200,000 a sequence
@@ -397,6 +398,8 @@ def legible(unit: str) -> str:
     """A character or word as a drawing has it: a line break is ↵, what has no width a dot."""
     if unit == "\n":
         return "↵"
+    if len(unit) > LONGEST_WORD:
+        unit = f"{unit[: LONGEST_WORD - 1]}…"
     return unit if unit.isprintable() else RARE
 
 

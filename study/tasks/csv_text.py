@@ -188,7 +188,7 @@ def _labelled(
             whole = hashlib.sha256(
                 "\0".join(units).encode()
             ).digest()  # no text has a null character
-            first = tuple(kept.setdefault(u, u) for u in units[:length])
+            first = tuple(map(kept.setdefault, units[:length], units[:length]))
             found.setdefault(whole, (first, kept.setdefault(told, told)))
         if len(row.told) > 1:
             joined.append(row)

@@ -20,8 +20,21 @@ KINDS = {
 def missing(task: str, path: str, files: str, source: str) -> MissingFiles:
     """Which files a task needs, where they were looked for, and how one usually comes by them."""
     unset = "task.path is not set (--set task.path=…)"
-    where = f"found none in task.path = {path!r}" if path else unset
+    where = f"found none in task.path = {path!r}{_kind(path)}" if path else unset
     return MissingFiles(f"task {task!r} needs {files}, but {where}; {source}")
+
+
+def _kind(path: str) -> str:
+    """What is there instead, if that is no file and no folder."""
+    try:
+        mode = Path(path).expanduser().stat().st_mode
+    except (OSError, ValueError, RuntimeError):
+        return ""
+    return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else f", which is {_named(mode)}"
+
+
+def _named(mode: int) -> str:
+    return KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def existing(path: str | Path) -> Path | None:
@@ -49,9 +62,7 @@ def check_regular(path: Path) -> int:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     if not stat.S_ISREG(found.st_mode):
-        raise UserError(
-            f"{path} is {KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}, not a file"
-        )
+        raise UserError(f"{path} is {_named(found.st_mode)}, not a file")
     return found.st_size
 
 
@@ -68,8 +79,9 @@ def read_bytes(path: Path) -> bytes:
     """Raises UserError for what cannot be read, is no file, is empty or larger than LARGEST_FILE."""
     check_size(path, check_regular(path))
     try:
-        with path.open("rb") as opened:
-            content = opened.read(LARGEST_FILE + 1)  # it may have grown, and in /proc all are empty
+        # Files in /proc have no size, and some, such as kmsg, would be waited for.
+        with open(path, "rb", opener=_without_waiting) as opened:
+            content = opened.read(LARGEST_FILE + 1) or b""
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except MemoryError:
@@ -78,6 +90,10 @@ def read_bytes(path: Path) -> bytes:
     if not content:
         raise UserError(f"{path} is empty")
     return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_text(path: Path) -> str:

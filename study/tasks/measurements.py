@@ -81,7 +81,8 @@ def gap_code(values: np.ndarray) -> GapCode | None:
         first, last = distinct[kept][[0, -1]]
         usual = len(distinct[kept]) >= FEWEST_OTHERS and 2 * counts[kept].sum() > len(values)
         ends = [*range(low), *range(len(distinct) - high, len(distinct))]
-        far = [max(first - distinct[i], distinct[i] - last) / (last - first) for i in ends]
+        with np.errstate(over="ignore"):  # the others may lie within 1e-300: then all is far
+            far = [max(first - distinct[i], distinct[i] - last) / (last - first) for i in ends]
         if all(
             _is_code(distinct[i], counts[i], share, usual)
             for i, share in zip(ends, far, strict=True)

@@ -60,6 +60,8 @@ def load(
     if len(places) < len(names):
         raise UserError("task.columns names a column twice")
     wanted = _names(targets) or names
+    if len(set(wanted)) < len(wanted):
+        raise UserError("task.targets names a column twice")
     if strange := set(wanted) - set(names):
         raise UserError(
             f"task.targets has {quoted(min(strange))}, which is not among the columns read"

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +45,8 @@ class Table:
         if not self._of_lines:
             self._check_quotes()
         first = next(self._records(), None)
-        self.header = [name.strip() for name in first.fields] if first else []
-        self._check_header()
+        self.header = [" ".join(name.split()) for name in first.fields] if first else []
+        self._check_header(first.told if first else ())
         self._places = {name: place for place, name in enumerate(self.header)}
 
     def __iter__(self) -> Iterator[Row]:
@@ -77,13 +78,20 @@ class Table:
             f"{self.path}, line {row.line}: {made}{f'; it has a quote: {QUOTES}' if quote else ''}"
         )
 
-    def _check_header(self) -> None:
+    def _check_header(self, told: Sequence[str]) -> None:
         header = self.header
-        other = next((sign for sign in ";,\t|" if sign in header[0]), None) if header else None
+        if not header:
+            raise UserError(f"{self.path} has no line that names the columns")
+        other = next((sign for sign in ";,\t|" if sign in header[0]), None)
         if len(header) == 1 and other:
             raise UserError(
                 f"{self.path}: its fields are separated by {other!r}, not by {self._delimiter!r}; save "
                 "it with commas and decimal points (or tabs, named .tsv)"
+            )
+        if len(told) > 1 and all(line.count(self._delimiter) + 1 == len(header) for line in told):
+            raise UserError(
+                f"{self.path}, line 1: a quote there joins lines 1 to {len(told)} to one header, though "
+                "each has as many fields; close the quote, or leave it out"
             )
         seen: set[str] = set()
         for place, name in enumerate(header, 1):
@@ -91,6 +99,10 @@ class Table:
                 what = f"{quoted(name)} comes twice" if name else f"column {place} has no name"
                 raise UserError(
                     f"{self.path}: the first line must name every column, each once ({what})"
+                )
+            if any(unicodedata.category(sign) == "Cc" for sign in name):  # escapes of a terminal
+                raise UserError(
+                    f"{self.path}: the name {quoted(name)} has a control character in it"
                 )
             seen.add(name)
 
