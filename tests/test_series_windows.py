@@ -6,9 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from task_files import series, table
 
+from study.descriptions import describe_task
 from study.errors import UserError
+from study.space_file import load
+from study.spaces import check_data
 from study.tasks import TASKS
 
 # Box & Jenkins (1976), series G: airline passengers a month in thousands, 1949 to 1960.
@@ -125,3 +129,20 @@ def test_few_rows_to_judge_by_are_told(passengers: tuple[str, np.ndarray], tmp_p
     (remark,) = named(path=passengers[0], length=71).remarks
     assert "29 of training" in remark
     assert named(**series(tmp_path)).remarks == ()
+
+
+def test_the_remark_is_on_the_tasks_page_and_with_a_study(
+    passengers: tuple[str, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"task.path": passengers[0], "task.length": 12}
+    Console(width=500).print(describe_task("csv-series", settings))
+    assert "few rows to forecast" in capsys.readouterr().out
+    space = tmp_path / "air.toml"
+    space.write_text(
+        f"""[study]\nquestion = "Which?"\ntrials = 1\n[fixed]\ntask.name = "csv-series"
+task.path = "{passengers[0]}"\ntask.length = 12
+[compare]\nmodel.cell = ["gru", "lstm"]\n[search]\ntrain.lr = {{ low = 0.001, high = 0.01 }}\n""",
+        encoding="utf-8",
+    )
+    (remark,) = check_data(load(space))
+    assert "14 of validation" in remark

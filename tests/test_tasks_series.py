@@ -370,6 +370,9 @@ TAGS = "@timeStamps false\n@classLabel true a b\n@data\n"
         (TAGS + "1,,3:a\n", "line 4: '' is no number"),
         (TAGS + "1,2:3:a\n", "all of one length"),
         (TAGS + "a\n", "a case needs variables"),
+        (TAGS + "1:" * 300_000 + "a\n", "line 4: 300,000 variables, more than 4,096"),
+        ("@classLabel true" + " x" * 50_000 + "\n@data\n", "50,000 classes, more than 1,000"),
+        (TAGS + "1_0,2:a\n", "line 4: '1_0' is no number"),
         (TAGS + "1,2:a\n1,2:3,4:b\n", "line 5: 2 variables, the first case has 1"),
         ("@equalLength true\n" + TAGS + "1,2:a\n1,2,3:b\n", "its series differ in length"),
         (TAGS + "1,2:a\n1,3", "line 5: '1,3' is not among the classes"),
@@ -380,6 +383,15 @@ def test_a_bad_ts_file_is_told_in_one_line(content: str, words: str, tmp_path: P
     (tmp_path / "Made_TEST.ts").write_text(TAGS + "1,2:a\n", encoding="utf-8")
     (tmp_path / "Made_TRAIN.ts").write_text(content, encoding="utf-8")
     refused(named("ts-archive", path=str(tmp_path)), words)
+
+
+def test_one_long_case_does_not_make_all_the_others_as_long(tmp_path: Path) -> None:
+    cases = ["1,2:b"] * 2000 + [",".join(["1"] * 200_000) + ":a"]
+    for part in ("TRAIN", "TEST"):
+        (tmp_path / f"M_{part}.ts").write_text(TAGS + "\n".join(cases), encoding="utf-8")
+    refused(
+        named("ts-archive", path=str(tmp_path)), "2,001 series of 1 variables and up to 200,000"
+    )
 
 
 def test_tags_are_read_in_capitals_too(tmp_path: Path) -> None:

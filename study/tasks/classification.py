@@ -10,6 +10,7 @@ from pydantic import Field
 from study.tasks.base import DatasetTask, LabelTask
 
 SPLIT_SEED = 0
+MOST_CLASSES = 1000
 
 
 class Classification(LabelTask, DatasetTask):

@@ -17,13 +17,12 @@ from torch.nn import functional
 from study.errors import UserError
 from study.tasks import TASKS
 from study.tasks.base import RARE, Batch, legible
-from study.tasks.classification import Classification, stratified
+from study.tasks.classification import MOST_CLASSES, Classification, stratified
 from study.tasks.files import existing, missing, quoted
 from study.tasks.lazy import LazyBatch
 from study.tasks.tables import Row, Table
 
 WORD = re.compile(r"\w+|[^\w\s]")
-MOST_CLASSES = 1000
 MOST_STEPS = 500_000_000  # of all texts, each as long as the longest: 1 GB
 HELD_OUT_SHARE = 0.1  # each for validation and for test
 

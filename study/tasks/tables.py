@@ -45,7 +45,7 @@ class Table:
         if not self._of_lines:
             self._check_quotes()
         first = next(self._records(), None)
-        self.header = [" ".join(name.split()) for name in first.fields] if first else []
+        self.header = [name.replace("\n", " ").strip() for name in first.fields] if first else []
         self._check_header(first.told if first else ())
         self._places = {name: place for place, name in enumerate(self.header)}
 

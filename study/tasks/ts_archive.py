@@ -14,10 +14,11 @@ from torch import Tensor
 from study.errors import UserError
 from study.tasks import TASKS
 from study.tasks.base import Batch
-from study.tasks.classification import Classification, stratified
+from study.tasks.classification import MOST_CLASSES, Classification, stratified
 from study.tasks.files import existing, missing, quoted, read_text
 from study.tasks.measurements import FarValues, gap_code, read_number, scale
 
+MOST_VARIABLES = 4096
 MOST_VALUES = 250_000_000  # of a part, each series as long as the longest: 1 GB
 VALIDATION_SHARE = 0.2  # of the training file, a class
 
@@ -189,6 +190,8 @@ def read_ts(path: Path) -> Cases:
             raise UserError(
                 f"{where}: {quoted(label)} is not among the classes of @classLabel: {listed}"
             )
+        if len(variables) > MOST_VARIABLES:
+            raise UserError(f"{where}: {len(variables):,} variables, more than {MOST_VARIABLES:,}")
         values = [_values(where, part) for part in variables]
         if not values or len({len(v) for v in values}) > 1:
             raise UserError(f"{where}: a case needs variables, all of one length, before its class")
@@ -224,6 +227,8 @@ def _check(path: Path, tags: Mapping[str, list[str]]) -> None:
     labels = tags.get("classlabel", [])
     if labels[:1] != ["true"] or len(labels) < 3:
         raise UserError(f"{path} needs a line '@classLabel true' with its classes, two or more")
+    if len(labels) - 1 > MOST_CLASSES:
+        raise UserError(f"{path} has {len(labels) - 1:,} classes, more than {MOST_CLASSES:,}")
 
 
 def _values(where: str, text: str) -> list[float]:
