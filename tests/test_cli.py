@@ -354,7 +354,7 @@ def few_characters(folder: Path) -> dict[str, object]:
     [
         ("mnist", cut_short, "has only"),
         ("characters", few_characters, "shorten task.length"),
-        ("csv-series", lambda folder: series(folder) | {"length": 99}, "shorten task.length"),
+        ("csv-series", lambda folder: series(folder) | {"length": 279}, "shorten task.length"),
     ],
 )
 @pytest.mark.parametrize("command", ["train", "sweep"])
