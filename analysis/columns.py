@@ -77,6 +77,10 @@ RUNS: Columns = {
     "validation_metric": ("float64", "the task's metric on the validation set, of the same"),
     "test_loss": ("float64", "test loss, of the same; confirmations only"),
     "test_metric": ("float64", "the task's metric on the test set; confirmations only"),
+    "test_met": (
+        "float64",
+        "1 where the test result meets the task's criterion, 0 where not; confirmations only",
+    ),
     "half_life_init": (
         "float64",
         "steps in which the gradient halves, before training; inf: never",
@@ -134,7 +138,10 @@ SUMMARY: Columns = {
     "lost": ("bool", "every planned trial diverged or failed: there is nothing to confirm"),
     "unfinished": ("int64", "trials recorded as still running or interrupted"),
     "confirmations": ("int64", "confirmation runs that have ended, failed ones left out"),
-    "confirmed": ("int64", "confirmation runs that met the criterion"),
+    "confirmed": (
+        "int64",
+        "confirmation runs that met the criterion, and again on other sequences",
+    ),
     "confirmed_low": ("float64", "95 % Wilson interval of the solved fraction, lower end"),
     "confirmed_high": ("float64", "95 % Wilson interval of the solved fraction, upper end"),
     "met_on_test": (

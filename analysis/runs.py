@@ -211,6 +211,7 @@ def _run_row(
         "validation_metric": metric(f"best/validation_{task.metric}"),
         "test_loss": metric("test/loss"),
         "test_metric": metric(f"test/{task.metric}"),
+        "test_met": metric("test/criterion_met"),
         "half_life_init": lives["init"],
         "half_life_final": lives["final"],
         "log_slope_init": slopes["init"],

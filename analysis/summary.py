@@ -107,8 +107,10 @@ def times_to_solve(runs: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.
 
 def _met_on_test(task: Task, solved: pd.DataFrame) -> float:
     met = [
-        task.met(loss, metric)
-        for loss, metric in zip(solved["test_loss"], solved["test_metric"], strict=True)
+        task.met(loss, metric) if math.isnan(recorded) else bool(recorded)
+        for loss, metric, recorded in zip(
+            solved["test_loss"], solved["test_metric"], solved["test_met"], strict=True
+        )
     ]
     return math.nan if None in met else float(sum(map(bool, met)))
 

@@ -32,7 +32,10 @@ class Task:
     solved_metric: float | None = None  # the same, of the metric
 
     def met(self, loss: float, metric: float) -> bool | None:
-        """Whether these numbers meet the criterion; None where the store does not say what it is."""
+        """Whether these numbers meet the criterion, where it is a level of one of them, else None.
+
+        For runs of a store that does not say it of each (``test/criterion_met``).
+        """
         if self.solved_metric is not None:
             return metric >= self.solved_metric
         return loss < self.solved_loss if self.solved_loss is not None else None

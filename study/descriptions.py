@@ -27,6 +27,7 @@ from study.spaces import Searched, Space, check_files, planned_trials
 from study.task_drawing import example
 from study.tasks import TASKS
 from study.tasks.base import Task
+from study.tasks.baselines import baselines
 from study.toml import Scalar
 
 
@@ -216,7 +217,7 @@ def suiting(cell: Cell) -> str:
 
 
 def describe_task(name: str, settings: Mapping[str, Scalar] | None = None) -> RenderableType:
-    """What is asked, chance, plateaus, the criterion, the source.
+    """What is asked, chance, plateaus, the criterion, what meets it without memory, the source.
 
     ``settings`` by flat name, such as "task.length". Raises UserError for one that the task has not.
     """
@@ -271,6 +272,10 @@ def _task_facts(task: Task) -> list[tuple[str, str]]:
     if task.metric:
         facts.append(("metric", f"{task.metric}, by chance {task.chance_metric:.3g}"))
     facts.append(("solved", task.solved_rule))
+    for baseline in baselines(task):
+        scores = ", ".join(f"{name} {value:.3g}" for name, value in baseline.scores.items())
+        met = ", and so meets the criterion" if baseline.meets else ""
+        facts.append(("baseline", f"{baseline.name}: {scores}{met}"))
     return facts + [("note", remark) for remark in task.remarks]
 
 

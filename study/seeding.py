@@ -6,7 +6,14 @@ from typing import Literal
 from torch import Generator
 
 Purpose = Literal[
-    "training", "validation", "test", "initialization", "credit", "input noise", "writing"
+    "training",
+    "validation",
+    "test",
+    "initialization",
+    "credit",
+    "input noise",
+    "writing",
+    "confirmation",
 ]
 _PURPOSES: tuple[Purpose, ...] = (
     "training",
@@ -16,6 +23,7 @@ _PURPOSES: tuple[Purpose, ...] = (
     "credit",
     "input noise",
     "writing",
+    "confirmation",
 )
 
 

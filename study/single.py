@@ -15,7 +15,7 @@ from study.errors import INTERRUPTED
 from study.interruption import first_interrupt
 from study.messages import message
 from study.tracking import FOLDER, SINGLE_RUNS, Store, check_folder
-from study.training import Evaluation, train_until
+from study.training import MET, Evaluation, train_until
 from study.trial_record import TrialRecord
 from study.views import CUSTOM_MODELS
 
@@ -67,7 +67,11 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     ended = "stopped" if record.outcome == "pruned" else record.outcome
     told = [f"{ended} after {record.result['steps']} updates"]
     told += _gradient(record.flows.get("final"))
-    told += [f"test {name} {value:.4g}" for name, value in record.result["test"].items()]
+    tested = dict(record.result["test"])
+    met = tested.pop(MET, None)
+    told += [f"test {name} {value:.4g}" for name, value in tested.items()]
+    if met is not None:
+        told.append(f"the criterion {'is' if met else 'is not'} met on the test set")
     console.print(
         f"{', '.join(told)}\nrun {run_id} in experiment {SINGLE_RUNS!r}; browse: longlag ui"
     )

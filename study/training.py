@@ -56,13 +56,15 @@ class Flow:
 class Result:
     """How a trial ended.
 
-    "solved" when the task's criterion was met on the validation set, "budget" when the updates ran
-    out, "pruned" when the caller stopped it, "diverged" when the clipped gradient was not finite or an
-    explosion of the training loss lasted: see `study.divergence.Divergence`.
+    "solved" when the task's criterion was met on the validation set and then on sequences that had not
+    been looked at (`Task.confirmation`), "budget" when the updates ran out, "pruned" when the caller
+    stopped it, "diverged" when the clipped gradient was not finite or an explosion of the training loss
+    lasted: see `study.divergence.Divergence`.
     ``clip_rate`` is the share of ``steps`` in which the rule changed the gradient. ``score`` is what
     a search minimizes: see `score`. ``test`` is empty unless asked for. ``seconds_per_step`` is
     processor time, which what else runs on the machine distorts least; ``wall_seconds`` counts
-    everything, evaluations too.
+    everything, evaluations too. ``test`` are the task's scores, and under MET 1 when they meet the
+    criterion, else 0.
     """
 
     outcome: Outcome
@@ -99,6 +101,7 @@ class Trained:
 Record = Evaluation | Flow | Audit | Writing | Trained | Result
 
 DIVERGED_SCORE = 10.0
+MET = "criterion_met"
 
 
 @dataclass(frozen=True)
@@ -146,10 +149,16 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
 
     scores = evaluate(model, task, validation)
     best, best_step, best_parameters = scores, 0, deepcopy(model.state_dict())
-    outcome: Outcome | None = "solved" if task.solved(scores) else None
+    noticed = int(task.solved(scores))  # how often the criterion was met on the validation set
+    values: dict[str, float] = {}
+    outcome: Outcome | None = None
+    if noticed:
+        confirmed = _confirmed(model, task, 0)
+        values = {"confirmation/met": float(confirmed)}
+        outcome = "solved" if confirmed else None
     divergence = Divergence(task.chance_loss)
     step, clipped, skipped, training_seconds = 0, 0, 0, 0.0
-    stop = yield Evaluation(0, _named("validation", scores))
+    stop = yield Evaluation(0, values | _named("validation", scores))
     loop = (_guesses if settings.optimizer == "guess" else _updates)(model, config)
     while outcome is None:
         if stop:
@@ -175,9 +184,13 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
         if scores["loss"] < best["loss"] or math.isnan(best["loss"]):
             best, best_step, best_parameters = scores, step, deepcopy(model.state_dict())
         if task.solved(scores):
-            # What solved the task is what is tested, though an earlier loss may have been lower.
-            outcome, best, best_step = "solved", scores, step
-            best_parameters = deepcopy(model.state_dict())
+            confirmed = _confirmed(model, task, noticed)
+            noticed += 1
+            values["confirmation/met"] = float(confirmed)
+            if confirmed:
+                # What solved the task is what is tested, though an earlier loss may have been lower.
+                outcome, best, best_step = "solved", scores, step
+                best_parameters = deepcopy(model.state_dict())
         stop = yield Evaluation(step, values | _named("validation", scores))
     yield Flow("final", gradient_flow(model, task, probe))
 
@@ -188,6 +201,7 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
     tested: dict[str, float] = {}
     if test:
         tested = evaluate(model, task, task.test(), config.decoder.beam)
+        tested[MET] = float(task.solved(tested))
     yield Result(
         outcome=outcome,
         score=score(outcome, step, settings.steps, best["loss"], task.chance_loss),
@@ -212,6 +226,11 @@ def train_until(config: TrialConfig, stop: Callable[[], bool], *, test: bool) ->
         yield record
         record = records.send(isinstance(record, Evaluation) and stop())
     yield record
+
+
+def _confirmed(model: Model, task: Task, attempt: int) -> bool:
+    """Whether the criterion holds on sequences that the validation's many looks had no part in."""
+    return all(task.solved(evaluate(model, task, b)) for b in task.confirmation(attempt))
 
 
 def evaluate(model: Model, task: Task, batch: Batch, width: int = 1) -> dict[str, float]:

@@ -43,7 +43,7 @@ def small_held_out_sets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_number_is_uniform_in_the_range() -> None:
-    c = config(model__hidden=20, model__cell="lstm", task__length=4)
+    c = config(model__hidden=20, model__cell="lstm", task__length=4, task__variance=2.0)
     model = build_model(c)
     generator = torch.Generator().manual_seed(1)
     sample = next(c.task.training(0, 4))

@@ -135,7 +135,7 @@ def test_a_held_out_day_is_trained_in_no_format() -> None:
         {parsed(text)[1] for text in read(task, batch)}
         for batch in (drawn(task, 8000), task.validation(), task.test())
     )
-    assert len(trained) == 731 - 2 * 73
+    assert len(trained) == 731 - 3 * 73
     assert len(validated) == len(tested) == 73
     assert not trained & (validated | tested)
     assert not validated & tested

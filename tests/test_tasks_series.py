@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
+from sklearn.preprocessing import PolynomialFeatures
 from task_files import series, table, ts, ts_text
 
 from study.errors import UserError
@@ -123,11 +124,47 @@ def test_lorenz_observed_whole_has_x_first() -> None:
 
 
 def test_the_last_value_repeated_is_its_own_level() -> None:
-    task = named("mackey-glass")
-    batch = task.splits()["training"]
+    task = named("mackey-glass", horizon=6)
+    batch = task.splits()["validation"]
     level = float(((batch.inputs[-1] - batch.targets[0]) ** 2).mean())
-    assert list(task.plateaus.values()) == [pytest.approx(level)]
-    assert named("lorenz").plateaus == {}  # worse than the mean at this horizon
+    assert task.plateaus["the last value repeated"] == pytest.approx(level)
+    # Worse than the mean at this horizon
+    assert "the last value repeated" not in named("lorenz").plateaus
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "degree"),
+    [
+        ("mackey-glass", {"horizon": 6}, 3),
+        ("mackey-glass", {"horizon": 84}, 3),
+        ("lorenz", {}, 3),
+        ("lorenz", {"observed": "xyz"}, 2),
+    ],
+)
+def test_the_polynomial_to_beat_by_scikit_learns_terms_and_numpys_least_squares(
+    name: str, parameters: dict[str, object], degree: int
+) -> None:
+    task = named(name, **parameters)
+    splits = task.splits()
+    seen = {k: b.inputs[-6:].transpose(0, 1).flatten(1).double() for k, b in splits.items()}
+    wanted = {k: b.targets[0, :, 0].double() for k, b in splits.items()}
+    losses = []
+    for power in range(1, degree + 1):
+        terms = {k: PolynomialFeatures(power).fit_transform(x.numpy()) for k, x in seen.items()}
+        tried = []
+        for cutoff in (1e-12, 1e-6):
+            fit = np.linalg.lstsq(terms["training"], wanted["training"].numpy(), rcond=cutoff)[0]
+            error = terms["validation"] @ fit - wanted["validation"].numpy()
+            tried.append(float((error**2).mean()))
+        losses.append(min(tried))
+    assert min(losses) == losses[-1]
+    level = task.plateaus["best polynomial in the last 6 values"]
+    assert level == pytest.approx(losses[-1], rel=0.01)
+    assert task.solved({"loss": 0.499 * level})
+    assert not task.solved({"loss": 0.501 * level})
+    if parameters == {"horizon": 6}:
+        assert losses[1] == pytest.approx(0.0058, abs=1e-4)
+        assert not task.solved({"loss": losses[1]})
 
 
 # Tables

@@ -105,7 +105,7 @@ def test_transduction_of_one_length_has_no_plateau() -> None:
 @pytest.mark.parametrize("kind", ["copy", "reversal", "bigram-flipping"])
 @pytest.mark.parametrize("variable", [False, True])
 def test_strings_of_few_kinds_are_kept_for_one_part(kind: Any, variable: bool) -> None:
-    task = Transduction(kind=kind, length=4, symbols=4, variable=variable)
+    task = Transduction(kind=kind, length=6 if variable else 4, symbols=4, variable=variable)
 
     def strings(batches: Iterable[Batch]) -> set[str]:
         return {
@@ -120,11 +120,12 @@ def test_strings_of_few_kinds_are_kept_for_one_part(kind: Any, variable: bool) -
         strings([task.test()]),
     ]
     for one, other in combinations(parts, 2):
-        assert not {s for s in one & other if 4 ** len(s) >= 100}
+        assert not one & other
     long = set().union(*parts)
-    assert sum(len(s) == 4 for s in long) == 256, "a string that no part has"
     shares = [sum(len(s) == 4 for s in part) / 256 for part in parts]
-    assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.06)
+    # A tenth more is kept for confirmation.
+    assert sum(len(s) == 4 for s in long) == pytest.approx(0.9 * 256, abs=0.06 * 256)
+    assert shares == pytest.approx([0.7, 0.1, 0.1], abs=0.07)
 
 
 def symbols_of(batch: Batch) -> Tensor:

@@ -12,7 +12,7 @@ from study.config import TrialConfig
 from study.construction import build_model
 from study.seeding import generator
 from study.tasks import TASKS
-from study.tasks.base import Task
+from study.tasks.base import Batch, Task
 from study.training import (
     DIVERGED_SCORE,
     Audit,
@@ -216,7 +216,8 @@ def test_a_lost_start_does_not_hide_what_comes_after(monkeypatch: pytest.MonkeyP
 
 def test_solved_stops_early_and_counts_the_steps() -> None:
     # Chance is 0.167; any net that outputs about the mean is below 0.16 … and the rule says solved.
-    c = config(task__solved_below=0.166, train__steps=400, train__lr=0.02)
+    c = config(train__steps=400, train__lr=0.02)
+    c = c.model_copy(update={"task": c.task.model_copy(update={"solved_below": 0.166})})
     records = run(c, test=True)
     done = result(records)
     assert done.outcome == "solved"
@@ -225,8 +226,66 @@ def test_solved_stops_early_and_counts_the_steps() -> None:
     assert done.best == done.final
     assert done.best_step == done.steps
     assert done.score == done.steps / 400 - 1
-    assert all(r.values["validation/loss"] >= 0.166 for r in evaluations(records)[:-1])
-    assert set(done.test) == {"loss"}
+    for before in evaluations(records)[:-1]:  # was not met, or not confirmed
+        met = before.values["validation/loss"] < 0.166
+        assert before.values.get("confirmation/met") == (0 if met else None)
+    assert evaluations(records)[-1].values["confirmation/met"] == 1
+    assert set(done.test) == {"loss", "criterion_met"}
+    assert done.test["criterion_met"] == (done.test["loss"] < 0.166)
+
+
+def easily_solved(**changes: object) -> TrialConfig:
+    c = config(train__steps=60, train__lr=0.02, **changes)
+    return c.model_copy(update={"task": c.task.model_copy(update={"solved_below": 10.0})})
+
+
+def test_what_is_noticed_on_the_validation_set_must_hold_on_new_sequences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    c, asked = easily_solved(), []
+    real = type(c.task).confirmation
+
+    def confirmation(self: Task, attempt: int) -> list[Batch]:
+        asked.append(attempt)
+        (batch,) = real(self, attempt)
+        # Far from what any network says, until the fourth time.
+        return [replace(batch, targets=batch.targets + 100 * (attempt < 3))]
+
+    monkeypatch.setattr(type(c.task), "confirmation", confirmation)
+    monkeypatch.setattr(type(c.task), "test", lambda self: pytest.fail("the test set was read"))
+    records = run(c)
+    done = result(records)
+    assert asked == [0, 1, 2, 3]
+    assert (done.outcome, done.steps) == ("solved", 15)
+    told = [r.values["confirmation/met"] for r in evaluations(records)]
+    assert told == [0, 0, 0, 1]
+    assert done.best["loss"] == evaluations(records)[-1].values["validation/loss"]
+
+
+def test_of_a_data_set_both_halves_of_the_validation_part_must_meet_the_criterion() -> None:
+    task = TASKS.build({"name": "digits", "solved_at": 0.9})
+    halves = task.confirmation(0)
+    rows = torch.arange(400)
+    predictions = 9.0 * torch.nn.functional.one_hot(task.validation().targets, 10).double()
+    # 95 % in all, but only 89.5 % of every other one
+    wrong = rows[(rows % 2 == 1)][:21]
+    predictions[0, wrong] = predictions[0, wrong].roll(1, dims=-1)
+    whole = task.scores(predictions, task.validation().targets)
+    assert task.solved(whole)
+    met = [
+        task.solved(task.scores(predictions[:, first::2], half.targets))
+        for first, half in enumerate(halves)
+    ]
+    assert met == [True, False]
+
+
+@pytest.mark.parametrize("name", [name for name, cls in TASKS.items() if not cls.needs_files])
+def test_every_test_result_says_whether_it_meets_the_criterion(name: str) -> None:
+    small = {"task.length": 12} if "length" in TASKS[name].model_fields else {}
+    small |= {"task.tested": 50} if "tested" in TASKS[name].model_fields else {}
+    c = TrialConfig.from_flat({"task.name": name, "model.hidden": 3, "train.steps": 1, **small})
+    test = result(run(c, test=True)).test
+    assert test["criterion_met"] == c.task.solved(test)
 
 
 @pytest.mark.parametrize("at", [0, 5, 15])
@@ -431,7 +490,7 @@ def test_a_batch_larger_than_the_data_set() -> None:
 
 def test_evaluation_in_chunks_is_the_whole_batchs_score() -> None:
     for name in [name for name, cls in TASKS.items() if not cls.needs_files]:
-        small = {"task.length": 11} if "length" in TASKS[name].model_fields else {}
+        small = {"task.length": 12} if "length" in TASKS[name].model_fields else {}
         c = TrialConfig.from_flat({"task.name": name, "model.hidden": 3, **small})
         # 500 a chunk, and a rest
         model, batch = build_model(c), next(c.task.training(0, 1100))

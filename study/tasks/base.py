@@ -1,61 +1,67 @@
 """What a task is: where its sequences come from, what is asked of them, and what chance achieves."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from hashlib import sha256
 from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional
 
 from study.errors import UserError
 from study.registry import Choice
 from study.seeding import generator
+from study.tasks.batch import Batch
+from study.tasks.fingerprint import fingerprint
+from study.tasks.measures import (
+    NO_TARGET,
+    accuracy,
+    cross_entropy,
+    cross_entropy_where_asked,
+    mean_of_sequences,
+    outputs_within,
+    share_all_right,
+    squared_error_where_asked,
+    step_chance,
+)
+from study.tasks.parts import FEWEST, MOST, HeldOut, Part, belongs
+
+# A task finds here all that it is written with.
+__all__ = [
+    "NO_TARGET",
+    "RARE",
+    "Batch",
+    "DatasetTask",
+    "HeldOut",
+    "LabelTask",
+    "Part",
+    "Reads",
+    "SyntheticTask",
+    "Task",
+    "accuracy",
+    "between",
+    "cross_entropy",
+    "cross_entropy_where_asked",
+    "fingerprint",
+    "legible",
+    "mean_of_sequences",
+    "one_hot",
+    "outputs_within",
+    "share_all_right",
+    "squared_error_where_asked",
+    "step_chance",
+]
 
 VALIDATION_SEQUENCES = 1_000
 TEST_SEQUENCES = 10_000
 RARE = "·"  # in a drawing, all that is not kept apart
 LONGEST_WORD = 40  # characters in a drawing
-MOST_SHOWN = 100  # sequences of a part that a fingerprint is of
-FEWEST_SHOWN = 10
-MOST_NUMBERS = 5_000_000  # that it is of, but for these few; a one-hot text has 200,000 a sequence
-NO_TARGET = -1  # the class number of a step at which nothing is asked; among values it is NaN
+CONFIRMATION_SEQUENCES = 4_000
+DRAWN_AT_ONCE = 1_000  # sequences, where nine of ten are of another part
 
 # When a task's answers are given: after the last step of a sequence, at every step, or as a sequence
 # of their own that is written after it.
 Reads = Literal["last", "every", "generated"]
-HeldOut = Literal["validation", "test"]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Sequences and what is asked of them.
-
-    ``inputs`` (T,B,I). ``targets`` is (S,B) class numbers or (S,B,C) values for the S steps at which
-    the model is read; where nothing is asked at a step they are NO_TARGET or NaN. Of a generated
-    sequence they are its symbols, NO_TARGET beyond its end. ``ends`` (B,), when sequences differ in
-    length, is the index of each one's last step; inputs after it are zero and never read.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    ends: Tensor | None = None
-
-    def __len__(self) -> int:
-        return self.inputs.shape[1]
-
-    def take(self, rows: Tensor | slice) -> "Batch":
-        """Some of the sequences."""
-        ends = None if self.ends is None else self.ends[rows]
-        return Batch(self.inputs[:, rows], self.targets[:, rows], ends)
-
-    def to(self, dtype: torch.dtype) -> "Batch":
-        """With floating-point tensors in that precision."""
-        targets = self.targets.to(dtype) if self.targets.is_floating_point() else self.targets
-        return Batch(self.inputs.to(dtype), targets, self.ends)
 
 
 class Task(Choice):
@@ -174,6 +180,10 @@ class Task(Choice):
         """Loss levels between chance and solved at which partial solutions sit."""
         return {}
 
+    def partly(self, batch: Batch) -> Mapping[str, Tensor]:
+        """What tells a part of the answers to a batch, by name: (S,B,·) numbers. See `baselines`."""
+        return {}
+
     @property
     def solved_rule(self) -> str:
         """The criterion in words."""
@@ -207,6 +217,15 @@ class Task(Choice):
 
     def validation(self) -> Batch:
         """The same sequences for every trial, so that trials compare."""
+        raise NotImplementedError
+
+    def confirmation(self, attempt: int) -> Sequence[Batch]:
+        """What the criterion must hold on as well, each by itself, once validation meets it.
+
+        Of many looks at the validation part one may be lucky; so these are of no look before, and of
+        the test part none. ``attempt`` counts from 0 how often that was asked in a trial. Empty for a
+        task with nothing to draw anew.
+        """
         raise NotImplementedError
 
     def test(self) -> Batch:
@@ -258,28 +277,59 @@ class LabelTask(Task):
 
 
 class SyntheticTask(Task):
-    """Sequences drawn from a generator; none of training, validation and test shares a stream."""
+    """Sequences drawn from a generator; none of the parts shares a stream.
+
+    Where there are so few different sequences that streams would meet, each is kept for one part.
+    """
+
+    @property
+    def variety(self) -> float:
+        """How many different sequences there are, 1/Σp² (`parts.variety`); infinitely many numbers."""
+        return math.inf
+
+    @property
+    def memorized(self) -> bool:
+        return self.variety < FEWEST
+
+    def content(self, batch: Batch) -> Tensor:
+        """(T,B,·) whole numbers: what tells two sequences apart, if not noise."""
+        return batch.inputs
 
     def sample(self, generator: Generator, n: int) -> Batch:
-        """``n`` training sequences; the same generator state gives the same bytes."""
+        """``n`` sequences for whatever part; the same generator state gives the same bytes."""
         raise NotImplementedError
 
-    def held_out(self, part: HeldOut, generator: Generator, n: int) -> Batch:
+    def of_part(self, part: Part, generator: Generator, n: int) -> Batch:
         """As `sample`. Of sequences so few that the streams would meet, those kept for that part."""
-        return self.sample(generator, n)
+        if not FEWEST <= self.variety <= MOST:
+            return self.sample(generator, n)
+        at_once = n if part == "training" else DRAWN_AT_ONCE
+        found, missing = [], n
+        while missing:
+            some = self.sample(generator, at_once)
+            rows = belongs(self.content(some), part).nonzero()[:missing, 0]
+            found.append(some.take(rows))
+            missing -= len(rows)
+        return Batch.joined(found)
+
+    def held_out(self, part: HeldOut, generator: Generator, n: int) -> Batch:
+        """``n`` sequences of that part, or as many as the task's size allows."""
+        return self.of_part(part, generator, min(n, self.most_tested))
 
     def training(self, seed: int, size: int) -> Iterator[Batch]:
         stream = generator("training", seed)
         while True:
-            yield self.sample(stream, size)
+            yield self.of_part("training", stream, size)
 
     def validation(self) -> Batch:
-        draws = generator("validation", 0)
-        return self.held_out("validation", draws, VALIDATION_SEQUENCES)
+        return self.held_out("validation", generator("validation", 0), VALIDATION_SEQUENCES)
+
+    def confirmation(self, attempt: int) -> Sequence[Batch]:
+        draws = generator("confirmation", attempt)
+        return [self.held_out("confirmation", draws, CONFIRMATION_SEQUENCES)]
 
     def test(self) -> Batch:
-        n = min(TEST_SEQUENCES, self.most_tested)
-        return self.held_out("test", generator("test", 0), n)
+        return self.held_out("test", generator("test", 0), TEST_SEQUENCES)
 
 
 class DatasetTask(Task):
@@ -316,76 +366,18 @@ class DatasetTask(Task):
     def validation(self) -> Batch:
         return self._splits["validation"]
 
+    def confirmation(self, attempt: int) -> Sequence[Batch]:
+        """Both halves of the validation part, every other sequence: there is no other than the test's.
+
+        That asks for about 0.8 standard errors more than the criterion.
+        """
+        whole = self.validation()
+        if self.memorized or len(whole) < 2:
+            return []
+        return [whole.take(slice(first, None, 2)) for first in (0, 1)]
+
     def test(self) -> Batch:
         return self._splits["test"]
-
-
-def fingerprint(parts: Iterable[tuple[str, Batch]], names: Sequence[Sequence[str]]) -> str:
-    """12 hexadecimal digits of the parts' sizes, of a hundred sequences all over each (of long ones
-    fewer), and of what their numbers stand for.
-
-    Numbers count to the third decimal, as machines differ in the last ones of a scaled column.
-    """
-    digest = sha256(json.dumps(names).encode())
-    for name, part in parts:
-        digest.update(f"{name} {len(part)}".encode())
-        shown = part.take(_all_over(part))
-        for values in (shown.inputs, shown.targets):
-            if values.is_floating_point():
-                values = values.round(decimals=3) + 0.0  # which makes -0 a 0
-            digest.update(values.contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
-
-
-def _all_over(part: Batch) -> Tensor:
-    """The first sequence, the last, and some between, by whole numbers, which no machine rounds."""
-    fit = MOST_NUMBERS // max(part.take(slice(1)).inputs.numel(), 1)
-    count = min(len(part), MOST_SHOWN, max(fit, FEWEST_SHOWN))
-    return torch.arange(count) * (len(part) - 1) // max(count - 1, 1)
-
-
-def cross_entropy(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Mean of -log softmax(predictions)[target] in nats; (S,B,C) and (S,B)."""
-    return functional.cross_entropy(predictions.flatten(0, 1), targets.flatten())
-
-
-def accuracy(predictions: Tensor, targets: Tensor) -> float:
-    """Share of positions whose most active output is the target."""
-    return float((predictions.argmax(-1) == targets).double().mean())
-
-
-def mean_of_sequences(each: Tensor, asked: Tensor) -> Tensor:
-    """(S,B) -> the mean over sequences of each one's mean over the steps that ask something.
-
-    So a sequence counts the same in a batch of unequal ones as alone.
-    """
-    return (each.where(asked, 0).sum(0) / asked.sum(0).clamp(min=1)).mean()
-
-
-def cross_entropy_where_asked(predictions: Tensor, targets: Tensor) -> Tensor:
-    """`cross_entropy` over the steps whose target is not NO_TARGET; see `mean_of_sequences`."""
-    each = functional.cross_entropy(
-        predictions.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET, reduction="none"
-    )
-    return mean_of_sequences(each.view(targets.shape), targets != NO_TARGET)
-
-
-def squared_error_where_asked(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Mean of (prediction - target)² over the steps whose target is not NaN; (S,B,1) each."""
-    asked = ~targets.isnan()
-    each = (predictions - targets.nan_to_num()) ** 2
-    return mean_of_sequences(each[..., 0], asked[..., 0])
-
-
-def share_all_right(right: Tensor, asked: Tensor) -> float:
-    """Share of sequences that are right (S,B) at every step that asks something."""
-    return float((right | ~asked).all(dim=0).double().mean())
-
-
-def outputs_within(predictions: Tensor, targets: Tensor, bound: float) -> Tensor:
-    """(S,B): every output, after the softmax, is nearer than that to its 0 or 1."""
-    wanted = functional.one_hot(targets.clamp(min=0), predictions.shape[-1])
-    return (predictions.softmax(-1) - wanted).abs().amax(-1) < bound
 
 
 def one_hot(symbols: Tensor, count: int) -> Tensor:
@@ -406,13 +398,3 @@ def legible(unit: str) -> str:
 def between(low: int, high: int, shape: tuple[int, ...], generator: Generator) -> Tensor:
     """Whole numbers, low and high included."""
     return torch.randint(low, high + 1, shape, generator=generator)
-
-
-def step_chance(shares: Tensor) -> float:
-    """Cross-entropy of the best prediction that knows the step's index only.
-
-    ``shares`` (S,C): the expected weight in the loss of class c being asked for at step s; all sum
-    to 1.
-    """
-    totals = shares.sum(dim=1, keepdim=True)
-    return float(-torch.special.xlogy(shares, shares / totals.clamp(min=1e-300)).sum())

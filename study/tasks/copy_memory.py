@@ -42,6 +42,10 @@ class Copying(SyntheticTask):
         return self.length + 2 * RECALLED
 
     @property
+    def variety(self) -> float:
+        return float(SYMBOLS**RECALLED)
+
+    @property
     def alphabet(self) -> str:
         return "ABCDEFGH·!"
 

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from study.tasks import TASKS
-from study.tasks.base import Batch, HeldOut, SyntheticTask, between, one_hot, step_chance
+from study.tasks.base import Batch, Part, SyntheticTask, between, one_hot, step_chance
 from study.tasks.generating import GeneratingTask
 
 # English whatever the locale: strftime would follow it.
@@ -46,8 +46,9 @@ class DateFormats(GeneratingTask, SyntheticTask):
     formats: 3 March 1998 | 3 Mar 1998 | March 3, 1998 | Mar 3, 1998 | Tuesday, 3 March 1998 |
     Tue, 3 Mar 1998 | Tuesday, March 3, 1998 | March 3rd, 1998 | the 3rd of March 1998; with ``formats``
     "one" always the first. Months in digits and years of two are left out, for nobody could tell what
-    they mean. A tenth of the days is kept for validation and a tenth for test, in whatever format. A
-    usual exercise for attention; after Ng, Katanforoosh & Bensouda Mourri (2018), Sequence models.
+    they mean. A tenth of the days is kept for validation, one for confirmation and one for test, in
+    whatever format. A usual exercise for attention; after Ng, Katanforoosh & Bensouda Mourri (2018),
+    Sequence models.
 
     Chance: the best prediction that knows the step, the mean entropy of the ten characters over all
     days. The plateau is of a decoder that has learned the calendar but reads nothing: of N days,
@@ -144,12 +145,9 @@ class DateFormats(GeneratingTask, SyntheticTask):
         return scores["exact"] >= self.solved_at
 
     def sample(self, generator: Generator, n: int) -> Batch:
-        return self._draw("training", generator, n)
+        return self.of_part("training", generator, n)
 
-    def held_out(self, part: HeldOut, generator: Generator, n: int) -> Batch:
-        return self._draw(part, generator, n)
-
-    def _draw(self, part: Literal["training", HeldOut], generator: Generator, n: int) -> Batch:
+    def of_part(self, part: Part, generator: Generator, n: int) -> Batch:
         kept = days(self.first_year, self.last_year)[part]
         drawn = kept[between(0, len(kept) - 1, (n,), generator)].tolist()
         forms = between(0, len(self.forms) - 1, (n,), generator).tolist()
@@ -204,14 +202,14 @@ def _characters(formats: Literal["one", "all"]) -> str:
 
 
 @lru_cache(maxsize=4)
-def days(first_year: int, last_year: int) -> Mapping[Literal["training", HeldOut], Tensor]:
+def days(first_year: int, last_year: int) -> Mapping[Part, Tensor]:
     """Ordinals of the days by the part they are kept for."""
     first, after = date(first_year, 1, 1).toordinal(), date(last_year, 12, 31).toordinal() + 1
     draws = Generator().manual_seed(SPLIT_SEED)
     order = torch.randperm(after - first, generator=draws) + first
     tenth = len(order) // 10
-    validation, test, training = order.split([tenth, tenth, len(order) - 2 * tenth])
-    return {"training": training, "validation": validation, "test": test}
+    parts = order.split([tenth, tenth, tenth, len(order) - 3 * tenth])
+    return dict(zip(("validation", "test", "confirmation", "training"), parts, strict=True))
 
 
 @lru_cache(maxsize=4)

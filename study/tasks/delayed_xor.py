@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from study.tasks import TASKS
 from study.tasks.base import Batch, SyntheticTask, between, squared_error_where_asked
+from study.tasks.parts import power
 
 
 @TASKS.register
@@ -71,6 +72,10 @@ class DelayedXor(SyntheticTask):
 
     def solved(self, scores: Mapping[str, float]) -> bool:
         return scores["accuracy"] >= self.solved_at
+
+    @property
+    def variety(self) -> float:
+        return power(2, self.length)
 
     def sample(self, generator: Generator, n: int) -> Batch:
         bits, d = between(0, 1, (self.length, n), generator).float(), self.delay

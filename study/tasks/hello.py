@@ -44,8 +44,11 @@ class Hello(LabelTask, DatasetTask):
 
     @model_validator(mode="after")
     def _has_something_to_predict(self) -> "Hello":
-        if len(set(self.word[1:])) < 2:
-            raise ValueError("word must have two different letters after its first")
+        if self.lag[1] < 1:
+            raise ValueError(
+                "word must have a letter that different ones follow, as l is in hello; else the "
+                "current letter tells the next"
+            )
         return self
 
     @property

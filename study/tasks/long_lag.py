@@ -17,6 +17,7 @@ from study.tasks.base import (
     one_hot,
     outputs_within,
 )
+from study.tasks.parts import power
 
 
 @TASKS.register
@@ -75,8 +76,8 @@ class LongLag(SyntheticTask):
         return self.alphabet
 
     @property
-    def memorized(self) -> bool:
-        return self.regular
+    def variety(self) -> float:
+        return 2.0 if self.regular else 2 * power(self.length - 1, self.length - 1)
 
     @property
     def floor_loss(self) -> float:

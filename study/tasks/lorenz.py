@@ -30,7 +30,8 @@ class Lorenz(Chaotic):
     a lag of a few samples; with "xyz" one sample tells all and only the map is to be learned.
 
     Chance: the variance, 1 by the scaling. The largest Lyapunov exponent is 0.906 per unit of time:
-    an error grows by e in 22 samples.
+    an error grows by e in 22 samples. Solved at half of the loss of the best polynomial in the last
+    six samples, a cubic of x with 0.22 at the horizon of 10, a quadratic of all three with 0.30.
     """
 
     title: ClassVar[str] = "Lorenz forecasting"
@@ -44,7 +45,6 @@ class Lorenz(Chaotic):
     horizon: int = Field(
         default=10, ge=1, le=FARTHEST, description="steps from the last read to the target"
     )
-    solved_below: float = Field(default=0.1, gt=0, lt=1, description="validation loss")
 
     @property
     def input_size(self) -> int:

@@ -29,8 +29,9 @@ class MackeyGlass(Chaotic):
     every unit after the first 500 to 700: 64 trajectories train, 32 validate, 160 test. One step ahead
     needs the value τ steps ago: a lag of 17, which a mean over the recent past cannot replace.
 
-    Chance: the variance, 1 by the scaling. The usual horizons are 6 (Crowder 1990) and 84 (Jaeger &
-    Haas 2004).
+    Chance: the variance, 1 by the scaling. The usual horizons are 84 (Jaeger & Haas 2004) and 6 (Crowder
+    1990), where six values say nearly all: a cubic in them has a loss of 0.0005, and of 0.14 at 84.
+    Solved at half of the loss of such a polynomial.
     """
 
     title: ClassVar[str] = "Mackey-Glass forecasting"
@@ -43,9 +44,8 @@ class MackeyGlass(Chaotic):
     delay: int = Field(default=17, ge=2, le=100, description="τ, units of time")
     length: int = Field(default=50, ge=1, le=LONGEST, description="steps read, one a unit of time")
     horizon: int = Field(
-        default=6, ge=1, le=FARTHEST, description="steps from the last read to the target"
+        default=84, ge=1, le=FARTHEST, description="steps from the last read to the target"
     )
-    solved_below: float = Field(default=0.01, gt=0, lt=1, description="validation loss")
 
     @property
     def input_size(self) -> int:

@@ -97,6 +97,12 @@ def draw(
     return Marked(torch.stack([values, markers], dim=-1), one, two, ends)
 
 
+def first_marked(batch: Batch) -> Tensor:
+    """(1,B,1): the value at the first marker of 1; of hochreiter X2, where X1 is ignored."""
+    markers = (batch.inputs[..., 1] == 1).int()
+    return batch.inputs[markers.argmax(0), torch.arange(len(batch)), 0][None, :, None]
+
+
 def earliest_places(length: int) -> tuple[int, int]:
     """Of hochreiter: how many places X1 can take, and X2 given X1."""
     half = length // 2 - 1

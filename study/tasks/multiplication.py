@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from study.tasks import TASKS
 from study.tasks.base import Batch, SyntheticTask
-from study.tasks.marked import draw, first_ignored, lags, longest
+from study.tasks.marked import draw, first_ignored, first_marked, lags, longest
 
 
 @TASKS.register
@@ -87,6 +87,9 @@ class Multiplication(SyntheticTask):
             left = (1 + 2 * two) / 3 - ((1 + two) / 2) ** 2
             level = one / 12 + (1 - one) / 3 * left
         return {"one of the two values known": level}
+
+    def partly(self, batch: Batch) -> Mapping[str, Tensor]:
+        return {"one of the two values known": first_marked(batch)}
 
     @property
     def chance_metric(self) -> float:

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Generator, Tensor
 
 from study.tasks import TASKS
-from study.tasks.base import NO_TARGET, Batch, HeldOut, SyntheticTask, between, one_hot, step_chance
+from study.tasks.base import NO_TARGET, Batch, Part, SyntheticTask, between, one_hot, step_chance
 from study.tasks.generating import GeneratingTask, prefix_chance
 from study.tasks.number_names import (
     Spelled,
@@ -33,8 +33,8 @@ class NumberWords(GeneratingTask, SyntheticTask):
     One-hot digits; words without "and" and hyphens, or their characters with blanks between; an end
     symbol closes. After the number normalization of Gorman & Sproat (2016); the protocol is ours: how
     many digits is drawn uniformly, then the number. A tenth of those with three or more digits is kept
-    for validation, a tenth for test, and smaller ones, which teach the words, for training. With
-    ``digits`` of 1 or 2 all is learned by heart, and the three sets are the same.
+    for validation, one for confirmation and one for test, and smaller ones, which teach the words, for
+    training. With ``digits`` of 1 or 2 all is learned by heart, and all sets are the same.
 
     Chance: the best prediction that knows the step, from all numbers with as many digits as held-out
     ones have; each answer's loss is its mean. The plateau is of a decoder that has learned which words
@@ -118,12 +118,10 @@ class NumberWords(GeneratingTask, SyntheticTask):
         return scores["exact"] >= self.solved_at
 
     def sample(self, generator: Generator, n: int) -> Batch:
-        return self._draw("training", generator, n)
+        return self.of_part("training", generator, n)
 
-    def held_out(self, part: HeldOut, generator: Generator, n: int) -> Batch:
-        return self._draw("training" if self.memorized else part, generator, n)
-
-    def _draw(self, part: Literal["training", HeldOut], generator: Generator, n: int) -> Batch:
+    def of_part(self, part: Part, generator: Generator, n: int) -> Batch:
+        part = "training" if self.memorized else part
         kept = [numbers(digits)[part] for digits in range(1, self.digits + 1)]
         kept = [some for some in kept if len(some)]
         which = between(0, len(kept) - 1, (n,), generator).tolist()
@@ -161,13 +159,13 @@ def _digits_held_out(digits: int) -> range:
 
 
 @lru_cache(maxsize=6)
-def numbers(digits: int) -> Mapping[Literal["training", HeldOut], Tensor]:
+def numbers(digits: int) -> Mapping[Part, Tensor]:
     """Those of exactly so many digits, by the part they are kept for."""
     every = of_length(digits)
     order = torch.randperm(len(every), generator=Generator().manual_seed(SPLIT_SEED)) + every[0]
     tenth = 0 if digits <= ALL_SHOWN else len(every) // 10
-    validation, test, training = order.split([tenth, tenth, len(every) - 2 * tenth])
-    return {"training": training, "validation": validation, "test": test}
+    parts = order.split([tenth, tenth, tenth, len(every) - 3 * tenth])
+    return dict(zip(("validation", "test", "confirmation", "training"), parts, strict=True))
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Generator
+from torch import Generator, Tensor
 
 from study.tasks import TASKS
 from study.tasks.base import Batch, LabelTask, SyntheticTask, between
+from study.tasks.parts import power, variety
 
 
 @TASKS.register
@@ -73,6 +74,14 @@ class Parity(LabelTask, SyntheticTask):
 
     def solved(self, scores: Mapping[str, float]) -> bool:
         return scores["accuracy"] >= self.solved_at
+
+    @property
+    def variety(self) -> float:
+        return variety(power(2, n) for n in range(self.length // 2, self.length + 1))
+
+    def content(self, batch: Batch) -> Tensor:
+        """The bits: noise makes no other string."""
+        return batch.inputs.sign()
 
     def sample(self, generator: Generator, n: int) -> Batch:
         bits = between(0, 1, (self.length, n), generator)

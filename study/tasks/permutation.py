@@ -9,6 +9,7 @@ from torch import Generator
 
 from study.tasks import TASKS
 from study.tasks.base import Batch, LabelTask, SyntheticTask, between, one_hot
+from study.tasks.parts import power
 
 SYMBOLS = 100
 
@@ -75,6 +76,10 @@ class Permutation(LabelTask, SyntheticTask):
 
     def solved(self, scores: Mapping[str, float]) -> bool:
         return scores["accuracy"] > 0.99
+
+    @property
+    def variety(self) -> float:
+        return 2 * power(SYMBOLS - 2, self.length - 1)
 
     def sample(self, generator: Generator, n: int) -> Batch:
         shown = between(2, SYMBOLS - 1, (self.length, n), generator)

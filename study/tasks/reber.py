@@ -30,11 +30,13 @@ class EmbeddedReber(NextSymbol, DatasetTask):
 
     B, then T or P, a string of the Reber grammar, the same T or P, E; where two symbols may follow,
     each does with probability 1/2. One-hot over BTSXPVE; cross-entropy, each string's mean. Hochreiter &
-    Schmidhuber (1997), experiment 1, after Fahlman (1991): 256 training strings, drawn with
-    repetition, and 256 test strings that are none of them; here 256 of validation too, and
-    ``strings`` numbers the paper's several draws. Strings of 9 symbols are among them: not a long lag.
+    Schmidhuber (1997), experiment 1, after Fahlman (1991): 256 training strings and 256 test
+    strings. Here the three sets, one is of validation, have 256 each of the first 768 different strings
+    that the grammar makes, dealt out at random: no string is in two sets, and all have the same
+    distribution of lengths. So short strings, which the grammar makes most often, are as rare as their
+    number. ``strings`` numbers the paper's several draws.
 
-    Chance: the best prediction that knows the step, from the frequencies of all strings drawn. The
+    Chance: the best prediction that knows the step, from the frequencies in all three sets. The
     floor, with one or two legal successors, is the mean of ln 2 where there are two. ``legal`` is the
     share of strings throughout which the legal successors are the most active outputs; solved, as in
     the source, when that is all of them.
@@ -90,24 +92,15 @@ class EmbeddedReber(NextSymbol, DatasetTask):
 
 @lru_cache(maxsize=4)
 def _draw(number: int) -> Tensor:
-    """(longest, 3·256) symbols, NO_TARGET after a string's end: training, validation, test."""
-    symbols, nodes = walk(LONGEST, Generator().manual_seed(number), 40 * STRINGS)
+    """(longest, 3·256) different symbols, NO_TARGET after a string's end: training, validation, test."""
+    generator = Generator().manual_seed(number)
+    symbols, nodes = walk(LONGEST, generator, 40 * STRINGS)
     ends = (nodes == OVER).int().argmax(0)
     complete = (nodes == OVER).any(0)
     symbols[torch.arange(LONGEST)[:, None] > ends] = NO_TARGET
-    strings = symbols[:, complete].T
-    training, rest = strings[:STRINGS], strings[STRINGS:]
-    taken = {tuple(string.tolist()) for string in training}
-    held_out: list[Tensor] = []
-    for string in rest:
-        key = tuple(string.tolist())
-        if key not in taken:
-            taken.add(key)
-            held_out.append(string)
-        if len(held_out) == 2 * STRINGS:
-            break
-    assert len(held_out) == 2 * STRINGS
-    # The first found are the likelier and shorter ones: dealt in turn, both sets get as many.
-    validation, test = held_out[::2], held_out[1::2]
-    found = torch.stack([*training, *validation, *test]).T
+    different = dict.fromkeys(map(tuple, symbols[:, complete].T.tolist()))  # in the order drawn
+    found = torch.tensor(list(different)[: 3 * STRINGS])
+    assert len(found) == 3 * STRINGS
+    # The first found are the likelier and shorter ones: dealt at random, no set gets more of them.
+    found = found[torch.randperm(len(found), generator=generator)].T
     return found[: int((found != NO_TARGET).any(1).sum())]

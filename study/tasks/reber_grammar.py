@@ -72,12 +72,22 @@ def nodes_before(targets: Tensor) -> Tensor:
     return torch.stack(nodes)
 
 
-def share_legal(predictions: Tensor, targets: Tensor) -> float:
-    """Share of sequences at whose every step the most active outputs are the legal successors."""
+def successors_told(predictions: Tensor, targets: Tensor) -> Tensor:
+    """(S,B): whether the most active outputs are the legal successors."""
     legal = LEGAL[nodes_before(targets)]
     least = predictions.masked_fill(~legal, torch.inf).amin(-1)
     most = predictions.masked_fill(legal, -torch.inf).amax(-1)
-    return share_all_right(least > most, targets != NO_TARGET)
+    return least > most
+
+
+def share_legal(predictions: Tensor, targets: Tensor) -> float:
+    """Share of sequences at whose every step the most active outputs are the legal successors."""
+    return share_all_right(successors_told(predictions, targets), targets != NO_TARGET)
+
+
+def faultless_steps(predictions: Tensor, targets: Tensor) -> Tensor:
+    """(B,): steps of each stream before the first at which they are not; all of them if none."""
+    return successors_told(predictions, targets).long().cumprod(0).sum(0)
 
 
 class NextSymbol(Task):

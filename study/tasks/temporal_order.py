@@ -19,6 +19,7 @@ from study.tasks.base import (
     one_hot,
     outputs_within,
 )
+from study.tasks.parts import power
 
 START, END, X, Y = 0, 1, 2, 3
 DISTRACTORS = (4, 5, 6, 7)
@@ -79,12 +80,22 @@ class SymbolOrder(LabelTask, SyntheticTask):
         known = {k: f"{WORDS[k]} of the {WORDS[self.places]} symbols known" for k in WORDS}
         return {known[k]: (self.places - k) * math.log(2) for k in range(1, self.places)}
 
+    def partly(self, batch: Batch) -> Mapping[str, Tensor]:
+        shown = batch.inputs[..., (X, Y)]
+        known = shown[shown.sum(-1).argmax(0), torch.arange(len(batch))]
+        return {f"the first of the {WORDS[self.places]} symbols known": known[None]}
+
     @property
     def solved_rule(self) -> str:
         return f"every output within 0.3 of its target on at least {self.solved_at:.0%} of the sequences"
 
     def solved(self, scores: Mapping[str, float]) -> bool:
         return scores["correct"] >= self.solved_at
+
+    @property
+    def variety(self) -> float:
+        """A lower bound: of one choice of places, which are drawn too."""
+        return self.output_size * power(len(DISTRACTORS), self.length - 2 - self.places)
 
     def distractors(self, generator: Generator, n: int) -> Tensor:
         return between(DISTRACTORS[0], DISTRACTORS[-1], (self.steps, n), generator)

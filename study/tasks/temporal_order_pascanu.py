@@ -11,6 +11,7 @@ from torch import Generator
 
 from study.tasks import TASKS
 from study.tasks.base import Batch, LabelTask, SyntheticTask, between, one_hot
+from study.tasks.parts import power
 
 CHANNELS = 6
 PLACES = {2: (1, 5), 3: (1, 3, 6)}  # the tenths of L in which A or B is shown
@@ -87,6 +88,11 @@ class TemporalOrderPascanu(LabelTask, SyntheticTask):
 
     def solved(self, scores: Mapping[str, float]) -> bool:
         return scores["accuracy"] > 0.99
+
+    @property
+    def variety(self) -> float:
+        """A lower bound: of one choice of places, which are drawn too."""
+        return self.output_size * power(CHANNELS - 2, self.length - self.symbols)
 
     def sample(self, generator: Generator, n: int) -> Batch:
         shown = between(2, CHANNELS - 1, (self.length, n), generator)

@@ -13,20 +13,17 @@ from study.tasks import TASKS
 from study.tasks.base import (
     NO_TARGET,
     Batch,
-    HeldOut,
     SyntheticTask,
     between,
     one_hot,
     step_chance,
 )
 from study.tasks.generating import GeneratingTask
+from study.tasks.parts import power, variety
 
 # 128 letters and figures, each as wide as a character: ASCII's, and Latin letters with accents.
 _ACCENTED = "".join(c for c in map(chr, range(0xC0, 0x180)) if c.isalpha())
 SYMBOLS = (string.ascii_uppercase + string.ascii_lowercase + string.digits + _ACCENTED)[:128]
-
-# Of fewer strings of a length none is held out; of more no two draws meet.
-FEWEST, MOST = 100, 1_000_000
 
 
 @TASKS.register
@@ -38,8 +35,7 @@ class Transduction(GeneratingTask, SyntheticTask):
     unbounded memory: 128 symbols, 8 to 64 of them in training; there one network reads and writes in
     one stream, and is tested on longer strings too. ``length`` here is fixed, or with ``variable``
     drawn uniformly from an eighth of it, rounded up, to all of it; an answer then closes with an end
-    symbol. Where up to a million strings have a length a tenth of them is kept for validation and a
-    tenth for test; where fewer than a hundred have it they are in all parts.
+    symbol.
 
     Chance: ln of the number of symbols. With ``variable`` each answer's loss is its mean, so that at
     step s each length n weighs 1/(n+1): the best prediction is the end with the weight of n = s, the
@@ -149,43 +145,20 @@ class Transduction(GeneratingTask, SyntheticTask):
         return scores["exact"] >= self.solved_at
 
     @property
-    def memorized(self) -> bool:
-        return self.symbols**self.length < FEWEST
+    def variety(self) -> float:
+        return variety(power(self.symbols, n) for n in self.lengths)
 
     def sample(self, generator: Generator, n: int) -> Batch:
-        return self._draw("training", generator, n)
-
-    def held_out(self, part: HeldOut, generator: Generator, n: int) -> Batch:
-        return self._draw(part, generator, n)
-
-    def _draw(self, part: Literal["training", HeldOut], generator: Generator, n: int) -> Batch:
         symbols = between(0, self.symbols - 1, (self.length, n), generator)
-        lengths = torch.full((n,), self.length)
-        if self.variable:
-            lengths = torch.tensor(self.lengths)[between(0, len(self.lengths) - 1, (n,), generator)]
-        while len(again := self._not_of(part, symbols, lengths).nonzero()[:, 0]):
-            symbols[:, again] = between(0, self.symbols - 1, (self.length, len(again)), generator)
         if not self.variable:
-            hung = self._sources(lengths)
+            hung = self._sources(torch.full((n,), self.length))
             return Batch(one_hot(symbols, self.symbols), symbols.gather(0, hung))
+        lengths = torch.tensor(self.lengths)[between(0, len(self.lengths) - 1, (n,), generator)]
         hung = self._sources(lengths)
         targets = symbols.gather(0, hung.clamp(min=0)).where(hung >= 0, NO_TARGET)
         targets[lengths, torch.arange(n)] = self.symbols
         symbols[torch.arange(self.length)[:, None] >= lengths] = -1
         return Batch(one_hot(symbols, self.symbols), targets, lengths - 1)
-
-    def _not_of(
-        self, part: Literal["training", HeldOut], symbols: Tensor, lengths: Tensor
-    ) -> Tensor:
-        """(B,): strings that are kept for another part; of very few or very many none is."""
-        count = torch.tensor(float(self.symbols)) ** lengths
-        split = (count >= FEWEST) & (count <= MOST)
-        places = torch.arange(self.length)[:, None]
-        # Where there are more than MOST the powers run over, and the number is not looked at.
-        number = (symbols * self.symbols**places).where(places < lengths, 0).sum(0)
-        tenth = (number * 2_654_435_761 % 2**32) // 2**16 % 10  # Knuth's multiplicative hash
-        kept = {"validation": tenth == 0, "test": tenth == 1, "training": tenth >= 2}
-        return split & ~kept[part]
 
     def alignment(self, batch: Batch) -> Tensor:
         whole = torch.full((len(batch),), self.length)

@@ -63,6 +63,10 @@ class VariableCopy(Copying):
         # With a single gap there is nothing to see in the marker.
         return {"when to recall known, but no symbol": level} if self.length > 1 else {}
 
+    @property
+    def variety(self) -> float:
+        return float(self.length * SYMBOLS**RECALLED)
+
     def sample(self, generator: Generator, n: int) -> Batch:
         symbols = between(0, SYMBOLS - 1, (RECALLED, n), generator)
         gaps, each = between(1, self.length, (n,), generator), torch.arange(n)

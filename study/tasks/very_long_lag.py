@@ -17,6 +17,7 @@ from study.tasks.base import (
     one_hot,
     outputs_within,
 )
+from study.tasks.parts import power
 
 MOST_EXTRA = 99  # k of the suffix; more come with probability 0.9^100 = 2.7e-5 and are not drawn
 
@@ -85,6 +86,12 @@ class VeryLongLag(SyntheticTask):
 
     def solved(self, scores: Mapping[str, float]) -> bool:
         return scores["correct"] == 1
+
+    @property
+    def variety(self) -> float:
+        each = (0.9**k * 0.1 for k in range(MOST_EXTRA + 1))
+        met = sum(p * p / power(self.distractors, self.length + k) for k, p in enumerate(each))
+        return 2 / met if met else math.inf
 
     def sample(self, generator: Generator, n: int) -> Batch:
         p, each = self.distractors, torch.arange(n)

@@ -17,6 +17,7 @@ from study.tasks.base import (
     cross_entropy_where_asked,
     one_hot,
 )
+from study.tasks.parts import power
 
 LETTERS = 10
 
@@ -105,6 +106,14 @@ class Warp(SyntheticTask):
 
     def solved(self, scores: Mapping[str, float]) -> bool:
         return scores["accuracy"] >= self.solved_at
+
+    @property
+    def variety(self) -> float:
+        return math.inf if self.variable else self._letter_strings
+
+    @property
+    def _letter_strings(self) -> float:
+        return LETTERS * power(LETTERS - 1, -(-self.length // self.warping) - 1)
 
     def sample(self, generator: Generator, n: int) -> Batch:
         count = self.length if self.variable else -(-self.length // self.warping)
