@@ -25,6 +25,8 @@ again on {space.confirmations} fresh seeds; only those read the test set.
 - Filters: `tags.role = 'arm'`, `tags.role = 'trial'`, `tags.role = 'confirmation'`.
 - One arm's trials: `tags.arm = '…'`, or open the parent and see its children.
 - Curves against **updates**: `train/…`, `validation/…`. Curves against **lag**: `gradient_flow/…`.
+- `confirmation/met`: whether the criterion, met on the validation set, held on other sequences too;
+  `test/criterion_met`: whether on the test set.
 - Before the first update: `init/…`, the worst over the recurrent matrices (each: `audit.json`), and
   the timescales 1 + e^b of the forget gate's biases.
 - In a run's files, where a task has something written: `written.txt`, `attention.png`, `drawn.png`.

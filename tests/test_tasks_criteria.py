@@ -1,12 +1,15 @@
 """A criterion is out of reach of answers that take no memory, and of what was met in training."""
 
+import math
 from collections import Counter
 from io import StringIO
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
+from task_files import MAKERS
 from test_tasks import VARIANTS, named, over, seeded
 
 from study.descriptions import describe_task
@@ -67,6 +70,17 @@ def test_one_known_marker_does_not_solve_the_irnns_adding_problem(length: int) -
 def test_a_part_known_reaches_its_plateau(name: str, version: str, of: float) -> None:
     (found,) = (b for b in baselines(named(name, version=version)) if "two values" in b.name)
     assert found.scores["loss"] == pytest.approx(of, rel=0.12)  # 1,000 sequences
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_baselines_of_a_users_data_are_measured(name: str, tmp_path: Path) -> None:
+    """Its criterion is the data's; what meets it without memory is told on the task's page."""
+    task = named(name, **MAKERS[name](tmp_path))
+    found = baselines(task)
+    assert len(found) == 2
+    for baseline in found:
+        assert math.isfinite(baseline.scores["loss"])
+        assert baseline.meets == task.solved(baseline.scores)
 
 
 # Sums

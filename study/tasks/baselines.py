@@ -133,9 +133,10 @@ def _readout(task: Task, seen: Callable[[Batch], Tensor]) -> tuple[Tensor, Batch
 
     search.step(closure)  # type: ignore[arg-type, unused-ignore]
     with torch.no_grad():
-        return whiten(_features(task, seen, validation)) @ weight + offset, validation.to(
-            torch.float64
-        )
+        of = whiten(_features(task, seen, validation)) @ weight
+        # A part may have longer sequences than training has: their last steps are as its last one.
+        step = torch.arange(len(of)).clamp(max=known - 1)
+        return of + offset[step], validation.to(torch.float64)
 
 
 def _whitening(features: Tensor, symbolic: bool) -> Callable[[Tensor], Tensor]:
