@@ -1,5 +1,6 @@
 """The page from end to end: what it says is what the tables and the store say."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import ARCHITECTURES, Kind, MemoryStore, make
+from synthetic import ARCHITECTURES, CARDS, Kind, MemoryStore, make
 
 from analysis import wording
 from analysis.columns import TABLES
@@ -20,6 +21,7 @@ from analysis.pruning import pruning
 from analysis.report import _range, prose, write_report
 from analysis.runs import read_study
 from analysis.summary import summarize
+from study.tracking import RunRecord
 
 TWO = {name: ARCHITECTURES[name] for name in ("tanh", "lstm")}
 ADDING = {"adding-50": ("adding", 50)}
@@ -250,6 +252,29 @@ def test_solved_by_validation_but_not_on_the_test_set() -> None:
     assert "0 meet the criterion on the test set as well: lstm 0 of 3" in text
     text = said(replace(store, record=replace(store.record, runs=good)))
     assert "On the test set, too, every run that solved it meets the criterion." in text
+
+
+@pytest.mark.parametrize(
+    ("met", "told"),
+    [
+        (1.0, "On the test set, too, every run that solved it meets the criterion."),
+        (0.0, "0 meet the criterion on the test set as well: lstm 0 of 3"),
+        (None, "meet the criterion on the test set was not recorded"),
+    ],
+)
+def test_the_test_set_is_told_of_whatever_the_criterion_is(met: float | None, told: str) -> None:
+    """Of multiplication, say, whose criterion is no level of the loss nor one of the metric."""
+    store = _sure(make(trials=4, architectures=TWO, tasks=ADDING))
+
+    def recorded(run: RunRecord) -> RunRecord:
+        card = json.dumps({**CARDS["adding"], "solved_loss": None, "solved_metric": None})
+        metrics = {"test/loss": 0.02} | ({} if met is None else {"test/criterion_met": met})
+        tags = {**run.tags, "task.card": card} if run.tags["role"] == "arm" else run.tags
+        confirms = run.tags["role"] == "confirmation"
+        return replace(run, tags=tags, metrics=run.metrics | (metrics if confirms else {}))
+
+    runs = [recorded(run) for run in store.record.runs]
+    assert told in said(replace(store, record=replace(store.record, runs=runs)))
 
 
 def test_solved_runs_are_not_ranked_by_their_loss() -> None:
