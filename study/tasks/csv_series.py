@@ -13,13 +13,16 @@ from study.errors import UserError
 from study.tasks import TASKS
 from study.tasks.base import Batch
 from study.tasks.files import quoted
-from study.tasks.forecasting import Forecast
+from study.tasks.forecasting import MOST_TERMS, Forecast, few, last_few
 from study.tasks.lazy import LazyBatch
 from study.tasks.measurements import FarValues
 from study.tasks.series_table import Series, load, shares
 
 MEAN = "the training mean"
 FEW = 30  # windows of a part, of which a loss is a matter of chance
+MOST_FITTED = (
+    20_000  # rows that a linear forecast is fitted to, and about as many that it is tried on
+)
 PERFECT = 1e-12  # a loss of float32's rounding: the square of 6e-8, with some room
 
 
@@ -40,8 +43,8 @@ class CsvSeries(Forecast):
 
     Chance: the training mean, which is 0, for the validation rows. The forecasts to beat, of the same
     rows: the last value, and with ``season`` the value one season (or as few as are known) before the
-    target. Solved: a loss of at most ``solved_share`` of the best of these. A season is the lag, where
-    there is one.
+    target. Solved: a loss of at most ``solved_share`` of the best of these, and below that of a linear
+    forecast from the last few values, which takes no memory. A season is the lag, where there is one.
     """
 
     title: ClassVar[str] = "Forecasting a table of time series"
@@ -152,19 +155,43 @@ class CsvSeries(Forecast):
     def _best(self) -> float:
         return min(self._levels.values())
 
+    @cached_property
+    def _linear(self) -> float:
+        """The loss of a linear forecast from the last few values of every column, fitted to training
+        rows; infinite where none is to be had, or none is to be beaten as it is without error."""
+        values, count = self._values.double(), few(self.length)
+        if 1 + count * self.input_size > MOST_TERMS:
+            return math.inf
+
+        def seen(rows: Tensor) -> Tensor:
+            last = [values[rows - self.horizon - back] for back in range(count)]
+            return torch.cat([torch.ones(len(rows), 1, dtype=values.dtype), *last], dim=1)
+
+        wanted = values[:, self._table.targets]
+        training, validation = (
+            torch.arange(part.start, part.stop, max(1, len(part) // MOST_FITTED))
+            for part in (self._rows["training"], self._rows["validation"])
+        )
+        fitted = torch.linalg.lstsq(seen(training), wanted[training], driver="gelsd").solution
+        loss = float(self.loss(seen(validation) @ fitted, wanted[validation]))
+        return loss if loss > PERFECT else math.inf
+
     @property
     def solved_loss(self) -> float:
-        return self.solved_share * self._best
+        return min(self.solved_share * self._best, self._linear)
 
     @property
     def solved_rule(self) -> str:
+        if self._linear <= self.solved_share * self._best:
+            return f"loss below {self._linear:.4g}, that of a linear forecast from {last_few(self.length)}"
         return (
             f"loss of at most {self.solved_loss:.4g}, {self.solved_share:g} of the "
             "best naive forecast's"
         )
 
     def solved(self, scores: Mapping[str, float]) -> bool:
-        return scores["loss"] <= self.solved_loss
+        loss = scores["loss"]
+        return loss <= self.solved_share * self._best and loss < self._linear
 
     def check_data(self) -> None:
         super().check_data()

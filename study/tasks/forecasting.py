@@ -19,7 +19,10 @@ STRIDE = 20  # points between two that are forecast, since windows of neighbours
 LONGEST, FARTHEST = 500, 300  # windows and horizons of a system integrated here
 BEFORE = LONGEST + FARTHEST  # points, so that the longest window reaches back far enough
 WINDOW = 6  # values that a forecast without memory sees, and no more than a quarter of the steps
-CUTOFFS = (1e-12, 1e-6)  # of singular values; sometimes the one forecasts better, sometimes the other
+CUTOFFS = (
+    1e-12,
+    1e-6,
+)  # of singular values; sometimes the one forecasts better, sometimes the other
 MOST_TERMS = 300  # of a polynomial, for some thousand windows to fit
 
 
