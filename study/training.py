@@ -15,6 +15,7 @@ from study.clipping import Clipped
 from study.clipping.telemetry import curves
 from study.config import TrialConfig
 from study.construction import build_model
+from study.denormals import flushed
 from study.divergence import Divergence
 from study.engines.recording import Limit, StateGradients, share
 from study.guessing import guesses
@@ -138,6 +139,8 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
 
     ``.send(True)`` in answer to an `Evaluation` prunes the trial. With ``test`` the parameters
     that solved the task, or else those of the best validation loss, are scored on the test set, once.
+    Updates and evaluations read denormal numbers as zero (`study.denormals`); the probes do not, and
+    between two records the caller's thread is as it was.
     """
     began = time.perf_counter()
     task, settings = config.task, config.train
@@ -233,6 +236,7 @@ def _confirmed(model: Model, task: Task, attempt: int) -> bool:
     return all(task.solved(evaluate(model, task, b)) for b in task.confirmation(attempt))
 
 
+@flushed()
 def evaluate(model: Model, task: Task, batch: Batch, width: int = 1) -> dict[str, float]:
     """The task's scores over the batch, computed in chunks of equal weight a sequence.
 
@@ -255,6 +259,7 @@ def evaluate(model: Model, task: Task, batch: Batch, width: int = 1) -> dict[str
     return {name: total / len(batch) for name, total in totals.items()}
 
 
+@flushed()
 def _window(loop: Iterator[Update], divergence: Divergence, most: int) -> tuple[list[Update], bool]:
     """The next updates, up to one that diverges or a guess that is to be validated at once; and
     whether the last one diverged."""

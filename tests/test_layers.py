@@ -13,7 +13,7 @@ FILES = sorted(p for p in (ROOT / "study").rglob("*.py") if "__pycache__" not in
 # From the bottom up. A folder stands for its files; a module imports its own folder and lower layers,
 # never a peer.
 LAYERS = [
-    ["errors", "interruption"],
+    ["errors", "interruption", "denormals"],
     ["notation", "registry", "seeding", "labels"],
     ["functions", "forms", "design"],
     ["expressions"],

@@ -297,7 +297,7 @@ static void hand_out(run *r) {
 /* pointers, then: carry, limit, clipped (zeroed); gradient of the output, of the last states..,
    records.., and the gradients wanted: of the inputs.., given states.., parameters.. (zeroed);
    workspace. Null where there is none. */
-int64_t backward(const int64_t *sizes, void *const *pointers) {
+static __attribute__((noinline)) int64_t backward_pass(const int64_t *sizes, void *const *pointers) {
     run r;
     read_sizes(&r, sizes);
     if (!pointers) return place_backward(&r, 0);

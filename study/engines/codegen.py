@@ -1,7 +1,8 @@
 """C source for a cell: its tables, and the element-wise part of its step and of the derivative.
 
 The loops through time and the matrix products are the same for every cell and lie in ``forward.h``
-and ``backward.h``; what they need to know of a cell stands in the tables.
+and ``backward.h``; what they need to know of a cell stands in the tables. What is called from
+outside lies in ``calls.h``.
 """
 
 from importlib import resources
@@ -20,7 +21,7 @@ def generate(cell: Cell, phi: Nonlinearity) -> str:
     storage = Storage(program, adjoint(program))
     elementwise, numbers = Elementwise(storage), range(len(program.segments))
     headers = [_header("vector.h"), _widths(storage), _header("matmul.h")]
-    loops = [_header(name) for name in ("layout.h", "forward.h", "backward.h")]
+    loops = [_header(name) for name in ("layout.h", "forward.h", "backward.h", "calls.h")]
     functions = [elementwise.forward(k) for k in numbers]
     functions += [elementwise.backward(k) for k in numbers]
     calls = [

@@ -82,7 +82,7 @@ static void forward_segment(run *r, int s) {
 }
 
 /* pointers, then: last states.., workspace. Without pointers: the workspace's size in bytes. */
-int64_t forward(const int64_t *sizes, void *const *pointers) {
+static __attribute__((noinline)) int64_t forward_pass(const int64_t *sizes, void *const *pointers) {
     run r;
     read_sizes(&r, sizes);
     if (!pointers) return place_forward(&r, 0);
@@ -101,16 +101,4 @@ int64_t forward(const int64_t *sizes, void *const *pointers) {
                     memcpy(r.last[i] + b * r.H, r.new[i] + b * r.new_stride[i], r.H * sizeof(REAL));
     }
     return 0;
-}
-
-/* Numbers that the slots of one step take. */
-int64_t slots(const int64_t *sizes) {
-    run r;
-    read_sizes(&r, sizes);
-    return r.B * r.Hp * SLOTS;
-}
-int64_t padded(const int64_t *sizes) {
-    run r;
-    read_sizes(&r, sizes);
-    return r.Hp;
 }

@@ -1,6 +1,7 @@
 /* One SIMD vector of REAL (float or double), as wide as the processor has them, and the elementary
    functions on it, in the vector extension that gcc and clang share. Nothing here needs an option of
-   the -ffast-math family, so infinities, NaN and subnormal numbers behave as IEEE 754 says. */
+   the -ffast-math family, so infinities and NaN behave as IEEE 754 says; so do subnormal numbers where
+   they are not flushed to zero (calls.h). */
 
 #include <stdint.h>
 #include <string.h>
