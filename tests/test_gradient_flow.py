@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from study.config import TrialConfig
 from study.construction import build_model
+from study.equations import Cell
+from study.layer import Layer
 from study.models.base import Model
+from study.models.predictor import Predictor
 from study.probes.gradient_flow import GradientFlow, gradient_flow, half_life, log_slope
 from study.tasks.base import Batch, Task
 
@@ -142,6 +145,95 @@ def test_norms_below_what_float32_can_hold_stay_positive() -> None:
     assert flow is not None
     assert 0 < flow.norms["h"][-1] < 1e-45
     assert flow.half_life_steps == pytest.approx(0.5, rel=1e-9)
+
+
+# 0.5^400 is 1e-120, 0.5^2000 is 1e-602 and 1e-3^300 is 1e-900: far below what float64 holds.
+@pytest.mark.parametrize(("a", "length"), [(0.5, 400), (0.5, 2000), (2.0**-10, 300)])
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_slope_and_half_life_are_exact_at_any_lag(engine: str, a: float, length: int) -> None:
+    model, task = linear(a, length=length)
+    model.layer.engine = engine
+    batch = task.validation().take(slice(4))
+    flow = gradient_flow(model, task, batch)
+    short = gradient_flow(model, task, Batch(batch.inputs[-30:], batch.targets))
+    assert flow is not None
+    assert short is not None
+    assert flow.log_slope_per_step == pytest.approx(math.log(a), rel=1e-12)
+    assert flow.half_life_steps == pytest.approx(math.log(2) / -math.log(a), rel=1e-12)
+    at_end = flow.norms["h"][0]
+    held = [at_end * a**lag for lag in range(length)]
+    np.testing.assert_allclose(flow.norms["h"], held, rtol=1e-12, atol=1e-310)
+    assert short.norms["h"] == pytest.approx([n * short.norms["h"][0] / at_end for n in held[:30]])
+
+
+def test_the_slope_counts_every_lag_of_a_tanh_network_with_unequal_ends() -> None:
+    model, task = made(
+        **{
+            "task.name": "temporal-order",
+            "task.length": 900,
+            "model.cell": "elman",
+            "model.hidden": 5,
+            "init.recurrent": "scaled-identity",
+            "init.recurrent.scale": 0.3,
+        }
+    )
+    batch = task.validation().take(slice(6))
+    assert batch.ends is not None
+    assert len(batch.ends.unique()) > 1
+    flow = gradient_flow(model, task, batch)
+    assert flow is not None
+    assert flow.norms["h"][-1] == 0
+    double = model.double()
+    w, u, b = (double.layer.get_parameter(n).detach().numpy() for n in ("W", "U", "b"))
+    by_lag: dict[int, list[float]] = {}
+    for i, end in enumerate(batch.ends.tolist()):
+        one = batch.take(slice(i, i + 1)).to(torch.float64)
+        states, h = [], np.zeros(5)
+        for x in one.inputs[: end + 1, 0].numpy():
+            h = np.tanh(w @ x + u @ h + b)
+            states.append(h)
+        last = torch.tensor(h)[None, None].requires_grad_()
+        task.loss(double.readout(last), one.targets).backward()
+        assert last.grad is not None
+        gradient, log = last.grad[0, 0].numpy(), 0.0
+        for lag, h in enumerate(reversed(states)):
+            size = float(np.linalg.norm(gradient))
+            gradient, log = gradient / size, log + math.log(size)
+            by_lag.setdefault(lag, []).append(log)
+            gradient = u.T @ ((1 - h**2) * gradient)
+    means = [np.logaddexp.reduce(by_lag[n]) - math.log(len(by_lag[n])) for n in range(len(by_lag))]
+    assert means[-1] < -1000
+    slope = np.polyfit(range(len(means)), means, 1)[0]
+    assert flow.log_slope_per_step == pytest.approx(slope, rel=1e-10)
+
+
+def test_a_gradient_that_vanishes_and_grows_again() -> None:
+    # h stays 0, and the gradient is multiplied by each step's input.
+    gated = Cell(name="gated", state="h", equations="h' = (W x)*h", source="these tests")
+    model = Predictor(Layer(gated, 1, 3), 1, "last")
+    torch.nn.init.ones_(model.layer.W)
+    _, task = made(task__length=4)
+    exponents = np.array([4] * 500 + [-4] * 500)
+    x = 2.0 ** torch.from_numpy(exponents)[:, None, None]
+    flow = gradient_flow(model, task, Batch(x, torch.ones(1, 1, 1)))
+    assert flow is not None
+    levels = np.cumsum([0, *exponents[:0:-1]])
+    assert levels.min() == -2000
+    assert levels[-1] == -4
+    expected = flow.norms["h"][0] * 2.0**levels
+    np.testing.assert_allclose(flow.norms["h"], expected, rtol=1e-12, atol=1e-310)
+    slope = np.polyfit(np.arange(1000), levels * math.log(2), 1)[0]
+    assert flow.log_slope_per_step == pytest.approx(slope, abs=1e-12)
+
+
+def test_what_vanishes_by_itself_is_zero() -> None:
+    model, task = linear(0.5)
+    torch.nn.init.zeros_(model.layer.U)
+    flow = gradient_flow(model, task, task.validation().take(slice(4)))
+    assert flow is not None
+    assert flow.norms["h"][0] > 0
+    assert set(flow.norms["h"][1:]) == {0.0}
+    assert flow.log_slope_per_step is None
 
 
 def test_copy_counts_the_loss_of_the_last_step_only() -> None:

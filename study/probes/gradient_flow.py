@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from study.credit import Credit
 from study.engines.recording import StateGradients
 from study.models.base import Model
+from study.probes.rescaling import Rescaled, further
 from study.tasks.base import NO_TARGET, Batch, Task
 from study.tasks.generating import GeneratingTask
 
 ROUNDING = 1e-12  # of the logarithm of a norm, over all lags
+LARGEST = math.log(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,9 @@ class GradientFlow:
     decay, or fewer than two lags have a positive norm. With attention what was read is reached past
     the steps in between, so the slope is that of the steps that write, as many as all sequences have.
     ``written`` is the fewest and the most lags that are of steps that write, where an answer is written.
+
+    A norm below what float64 holds, 1e-308, is 0 here, but has its logarithm in the slope: see
+    `gradient_flow`.
     """
 
     norms: dict[str, list[float]]
@@ -49,33 +55,72 @@ class GradientFlow:
 def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None:
     """Measured on a copy of the model in float64; None when a gradient is not finite.
 
-    float64, because in float32 a norm below 1e-38 reads as exactly zero. Of several layers it is the
-    top one's flow, in the forward direction: what takes the way through other layers is not in it. Of
-    hard attention it is the flow through the step looked at; which step that is has no gradient.
+    float64, because in float32 a norm below 1e-38 reads as exactly zero. Where it falls below 1e-120,
+    the backward pass is repeated with the gradient multiplied by powers of two on its way, so that no
+    lag is too long; where an answer is written, which is reached in many ways, it is not, and norms
+    end at 1e-308. Of several layers it is the top one's flow, in the forward direction: what takes the
+    way through other layers is not in it. Of hard attention it is the flow through the step looked at;
+    which step that is has no gradient.
     """
     double, cell = deepcopy(model).double(), model.top.cell
-    recorders = {layer: StateGradients() for layer in double.path}
     batch = batch.to(torch.float64)
-    predictions = double(batch, recorders=recorders)
     ends = last_steps(task, batch)
-    last, targets = (_at_the_end(values, ends[-1]) for values in (predictions, batch.targets))
-    # The loss is a mean over sequences; times their number, each has the gradient of its own loss.
-    (task.loss(last, targets) * len(batch)).backward()
-    norms = {
-        s: _mean_by_lag([_norms(recorder[s]) for recorder in recorders.values()], ends)
+    recorders = _recorded(double, task, batch, ends[-1])
+    gradients = [r[s] for r in recorders for s in cell.states]
+    if not all(g.isfinite().all() for g in gradients):
+        return None
+    scales = [torch.zeros(()) for _ in recorders]
+    if len(recorders) == 1:
+        recorders, scales = _rescaled(double, task, batch, ends[-1], recorders)
+    logs = {
+        s: _mean_by_lag(
+            [_log_norms(r[s]) - math.log(2) * k for r, k in zip(recorders, scales, strict=True)],
+            ends,
+        )
         for s in cell.variables
     }
-    if not all(np.isfinite(values).all() for values in norms.values()):
+    if not all((values < LARGEST).all() for values in logs.values()):
         return None
     written = (int(ends[-1].min()) + 1, int(ends[-1].max()) + 1) if len(ends) > 1 else None
     fitted = written[0] if written and model.looks else None
-    slope = log_slope(norms[cell.output][:fitted])
+    slope = _slope(logs[cell.output][:fitted])
     return GradientFlow(
-        norms={s: values.tolist() for s, values in norms.items()},
+        norms={s: np.exp(values).tolist() for s, values in logs.items()},
         log_slope_per_step=slope,
         half_life_steps=half_life(slope),
         written=written,
     )
+
+
+def _recorded(
+    model: Model, task: Task, batch: Batch, ends: Tensor, credit: Credit | str = "full"
+) -> list[StateGradients]:
+    """Of each layer of the model's path, after a backward pass from the loss at the last step."""
+    recorders = {layer: StateGradients() for layer in model.path}
+    predictions = model(batch, recorders=recorders, credit=credit)
+    last, targets = (_at_the_end(values, ends) for values in (predictions, batch.targets))
+    # The loss is a mean over sequences; times their number, each has the gradient of its own loss.
+    (task.loss(last, targets) * len(batch)).backward()
+    return list(recorders.values())
+
+
+def _rescaled(
+    model: Model, task: Task, batch: Batch, ends: Tensor, recorders: list[StateGradients]
+) -> tuple[list[StateGradients], list[Tensor]]:
+    """The recorders of a pass in which nothing vanishes for its size, and their scales (T,B).
+
+    A scale is the binary logarithm of what the gradient is multiplied by. A sequence whose gradient is
+    2^-600 of the largest one at the same time may still vanish: in a mean it does not count.
+    """
+    states = model.top.cell.states
+    rule = Rescaled(exponents=(0,) * len(recorders[0][states[0]]))
+    while True:
+        sizes = torch.stack([recorders[0][s].abs().amax(dim=(1, 2)) for s in states]).amax(0)
+        exponents = further(rule.exponents, sizes)
+        if exponents == rule.exponents:
+            return recorders, [rule.scale_after(ends)]
+        rule = Rescaled(exponents=exponents)
+        recorders = _recorded(model, task, batch, ends, rule)
 
 
 def last_steps(task: Task, batch: Batch) -> list[Tensor]:
@@ -98,29 +143,30 @@ def _at_the_end(values: Tensor, ends: Tensor) -> Tensor:
     return values[ends, torch.arange(len(ends))][None]
 
 
-def _norms(gradients: Tensor) -> Tensor:
-    """(T,B,H) -> (T,B). Scaled by the largest entry: squares underflow below 1e-162, and a tanh
-    network's gradient is that small 600 steps back."""
+def _log_norms(gradients: Tensor) -> Tensor:
+    """(T,B,H) -> (T,B), natural logarithms. Scaled by the largest entry: squares underflow below 1e-162."""
     largest = gradients.abs().amax(dim=-1, keepdim=True)
     scale = torch.where(largest > 0, largest, 1)
-    return (gradients / scale).norm(dim=-1) * scale.squeeze(-1)
+    return (gradients / scale).norm(dim=-1).log() + scale.squeeze(-1).log()
 
 
 def _mean_by_lag(passes: Sequence[Tensor], ends: Sequence[Tensor]) -> np.ndarray:
-    """(T,B) norms at time t of each pass, the first first -> means at each lag to the last step.
+    """(T,B) logarithms at time t of each pass, the first first -> those of the means at each lag.
 
     ``ends`` (B,) of each pass: a sequence's last step there, after which the next pass begins. The
     mean is over the sequences that are as long.
     """
     back = torch.arange(sum(map(len, passes)))[:, None]  # steps before the end of the pass
-    values, there = torch.zeros(2, len(back), passes[0].shape[1], dtype=passes[0].dtype)
-    for norms, end in zip(reversed(passes), reversed(ends), strict=True):
+    shape = len(back), passes[0].shape[1]
+    values = torch.full(shape, -math.inf, dtype=passes[0].dtype)
+    there = torch.zeros(shape, dtype=passes[0].dtype)
+    for logs, end in zip(reversed(passes), reversed(ends), strict=True):
         time = end - back
         inside = (time >= 0) & (back >= 0)
-        values = torch.where(inside, norms.gather(0, time.clamp(0, len(norms) - 1)), values)
+        values = torch.where(inside, logs.gather(0, time.clamp(0, len(logs) - 1)), values)
         there = torch.where(inside, 1, there)
         back = back - (end + 1)
-    means = values.sum(dim=1) / there.sum(dim=1).clamp(min=1)
+    means = values.logsumexp(dim=1) - there.sum(dim=1).log()
     return means[there.any(dim=1)].numpy()
 
 
@@ -130,10 +176,15 @@ def log_slope(norms: Sequence[float] | np.ndarray) -> float | None:
     0 where it is no more than what rounding makes of equal norms.
     """
     values = np.asarray(norms, dtype=float)
-    lags = np.flatnonzero(values > 0)
+    with np.errstate(divide="ignore"):
+        return _slope(np.log(np.where(values > 0, values, 0)))
+
+
+def _slope(logs: np.ndarray) -> float | None:
+    lags = np.flatnonzero(logs > -math.inf)
     if len(lags) < 2:
         return None
-    slope = float(np.polynomial.polynomial.polyfit(lags, np.log(values[lags]), 1)[1])
+    slope = float(np.polynomial.polynomial.polyfit(lags, logs[lags], 1)[1])
     return slope if abs(slope) * (lags[-1] - lags[0]) > ROUNDING else 0.0
 
 
