@@ -12,6 +12,12 @@ over the cell's. The limit is the best that the machine's BLAS does at the step'
 numpy's is faster at each. The engine's own products work on panels packed once a pass, with no
 BLAS, and can be faster still.
 
+The loss is one at every step, so that the gradient does not vanish. One more row is `VANISHING`, where
+it does: weights as torch's layers draw them, and a loss at the last step alone. float32 has no normal
+number for such a gradient a few hundred steps back. ``vs_every_step`` is the time of that pass over that
+of the same weights with a loss at every step: 1, or else what vanishing costs. torch's cell is timed as
+its users run it, with denormal numbers.
+
 Where the time goes, measured with a sampling profiler on a server core with 512-bit vectors whose
 limit is about 118 GFLOP/s, LSTM, gcc 12:
 
@@ -60,6 +66,7 @@ SIZES: tuple[Size, ...] = (
     (64, 200, 256, 32),
     (64, 784, 100, 1),
 )
+VANISHING: tuple[str, Size] = ("gru-torch", (32, 400, 64, 2))
 COLUMNS = (
     "cell",
     "phi",
@@ -67,12 +74,14 @@ COLUMNS = (
     "steps",
     "hidden",
     "inputs",
+    "loss",
     "engine",
     "seconds",
     "gflops",
     "vs_fused",
     "vs_loop",
     "share_of_limit",
+    "vs_every_step",
 )
 _LIMIT_REPEATS = 20
 
@@ -84,22 +93,25 @@ def bench_cells(
     json_path: str | Path | None = None,
     phi: str = "tanh",
     told: Callable[[dict[str, Any]], None] = lambda row: None,
+    vanishing: tuple[str, Size] = VANISHING,
 ) -> list[dict[str, Any]]:
     """One row for each cell (None: all) and size, keys as in `COLUMNS`; ratios above 1: faster.
 
-    A row is ``told``, and the file written again, as soon as it is measured. Raises UserError for an
-    unknown cell and NativeUnavailable without a C compiler.
+    The ``vanishing`` case comes last, where its cell is among them. A row is ``told``, and the file
+    written again, as soon as it is measured. Raises UserError for an unknown cell and
+    NativeUnavailable without a C compiler.
     """
     chosen = [CELLS[name] for name in (cells if cells is not None else CELLS)]
+    cases = [(cell, size, "every step") for cell in chosen for size in sizes]
+    cases += [(c, vanishing[1], "last step") for c in chosen if c.name == vanishing[0]]
     rows: list[dict[str, Any]] = []
     with _one_thread():
-        for cell in chosen:
-            for size in sizes:
-                rows.append(_row(cell, NONLINEARITIES[phi], size, repeats))
-                told(rows[-1])
-                if json_path is not None:
-                    text = json.dumps(rows, indent=1) + "\n"
-                    Path(json_path).write_text(text, encoding="utf-8")
+        for cell, size, loss in cases:
+            rows.append(_row(cell, NONLINEARITIES[phi], size, repeats, loss))
+            told(rows[-1])
+            if json_path is not None:
+                text = json.dumps(rows, indent=1) + "\n"
+                Path(json_path).write_text(text, encoding="utf-8")
     return rows
 
 
@@ -122,7 +134,7 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         sizes = ", ".join(str(row[key]) for key in ("batch", "steps", "hidden", "inputs"))
         table.add_row(
-            row["cell"],
+            row["cell"] + ("" if row["vs_every_step"] is None else " *"),
             sizes,
             f"{1000 * row['seconds']:.2f}",
             f"{row['gflops']:.1f}",
@@ -131,6 +143,10 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
             f"{row['share_of_limit']:.2f}",
         )
     Console().print(table)
+    for ratio in (row["vs_every_step"] for row in rows if row["vs_every_step"] is not None):
+        print(
+            f"* vanishing, by a loss at the last step alone: {ratio:.2f} × the time of every step's"
+        )
 
 
 def fused_like(cell: Cell) -> type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]:
@@ -148,25 +164,26 @@ def flops(products: int, inputs: int, size: Size) -> float:
     return 2.0 * batch * steps * hidden * (3 * products * hidden + 2 * inputs * width)
 
 
-def _row(cell: Cell, phi: Nonlinearity, size: Size, repeats: int) -> dict[str, Any]:
+def _row(
+    cell: Cell, phi: Nonlinearity, size: Size, repeats: int, loss: str = "every step"
+) -> dict[str, Any]:
     batch, steps, hidden, width = size
+    vanishing = loss == "last step"
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(steps, batch, width, generator=generator)
-    weights = torch.randn(steps, batch, hidden, generator=generator)
+    every = torch.randn(steps, batch, hidden, generator=generator)
+    weights = _at_the_last_step(every) if vanishing else every
     state = {name: torch.zeros(batch, hidden) for name in cell.states}
-    parameters = {
-        name: (torch.randn(*p.shape(width, hidden), generator=generator) / hidden**0.5)
-        for name, p in cell.parameters.items()
-    }
-    for value in parameters.values():
-        value.requires_grad_()
+    parameters = _drawn(cell, size, generator, "uniform" if vanishing else "normal")
     kind = fused_like(cell)
     fused = kind(width, hidden)
 
-    def through(way: Callable[..., tuple[Tensor, Any]]) -> Callable[[], None]:
+    def through(
+        way: Callable[..., tuple[Tensor, Any]], given: Tensor = weights
+    ) -> Callable[[], None]:
         def run() -> None:
             outputs, _ = way(cell, phi, parameters, x, state)
-            torch.autograd.grad(outputs, list(parameters.values()), weights, allow_unused=True)
+            torch.autograd.grad(outputs, list(parameters.values()), given, allow_unused=True)
 
         return run
 
@@ -174,6 +191,8 @@ def _row(cell: Cell, phi: Nonlinearity, size: Size, repeats: int) -> dict[str, A
         torch.autograd.grad(fused(x)[0], list(fused.parameters()), weights)
 
     runs = {"native": through(native.run), "fused": through_fused}
+    if vanishing:
+        runs["every step"] = through(native.run, every)
     times: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()
@@ -196,13 +215,36 @@ def _row(cell: Cell, phi: Nonlinearity, size: Size, repeats: int) -> dict[str, A
         "steps": steps,
         "hidden": hidden,
         "inputs": width,
+        "loss": loss,
         "engine": "native",
         "seconds": seconds,
         "gflops": work / seconds / 1e9,
         "vs_fused": work / seconds / fused_rate,
         "vs_loop": statistics.median(loops) / seconds,
         "share_of_limit": work / seconds / limit,
+        "vs_every_step": seconds / statistics.median(times["every step"]) if vanishing else None,
     }
+
+
+def _drawn(cell: Cell, size: Size, generator: torch.Generator, spread: str) -> dict[str, Tensor]:
+    """ "normal": N(0, 1/H). "uniform": U(-1/√H, 1/√H), as torch's recurrent layers start."""
+    _, _, hidden, width = size
+    drawn = {}
+    for name, parameter in cell.parameters.items():
+        value = torch.empty(parameter.shape(width, hidden))
+        if spread == "normal":
+            value.normal_(0, hidden**-0.5, generator=generator)
+        else:
+            value.uniform_(-(hidden**-0.5), hidden**-0.5, generator=generator)
+        drawn[name] = value.requires_grad_()
+    return drawn
+
+
+def _at_the_last_step(weights: Tensor) -> Tensor:
+    """(T,B,H), zero but at the last step."""
+    last = torch.zeros_like(weights)
+    last[-1] = weights[-1]
+    return last
 
 
 def _plain_loop(

@@ -6,9 +6,20 @@ import pytest
 import torch
 from torch import nn
 
-from study.bench import COLUMNS, _plain_loop, bench_cells, flops, fused_like, print_table
+from study.bench import (
+    COLUMNS,
+    VANISHING,
+    _at_the_last_step,
+    _drawn,
+    _plain_loop,
+    bench_cells,
+    flops,
+    fused_like,
+    print_table,
+)
 from study.cells import CELLS
 from study.engines import reference
+from study.engines.recording import StateGradients
 from study.errors import UserError
 from study.nonlinearities import NONLINEARITIES
 
@@ -24,6 +35,41 @@ def test_rows(tmp_path, capsys):
     assert row["gflops"] == pytest.approx(flops(1, 1, (2, 3, 4, 1)) / row["seconds"] / 1e9)
     print_table(rows)
     assert "elman" in capsys.readouterr().out
+
+
+def test_the_vanishing_case_is_a_row_of_its_own(tmp_path, capsys):
+    case = ("gru-torch", (2, 3, 4, 1))
+    rows = bench_cells(
+        ["elman", "gru-torch"], [(1, 2, 3, 1)], 2, tmp_path / "rows.json", vanishing=case
+    )
+    assert json.loads((tmp_path / "rows.json").read_text()) == rows
+    assert [(r["cell"], r["loss"]) for r in rows] == [
+        ("elman", "every step"),
+        ("gru-torch", "every step"),
+        ("gru-torch", "last step"),
+    ]
+    assert [r["vs_every_step"] is None for r in rows] == [True, True, False]
+    assert rows[-1]["vs_every_step"] > 0
+    assert (rows[-1]["batch"], rows[-1]["steps"], rows[-1]["hidden"]) == (2, 3, 4)
+    assert tuple(rows[-1]) == COLUMNS
+    print_table(rows)
+    out = capsys.readouterr().out
+    assert out.count("gru-torch *") == 1
+    assert f"alone: {rows[-1]['vs_every_step']:.2f} × the time of every step's" in out
+
+
+def test_the_vanishing_case_vanishes():
+    name, (_, steps, hidden, inputs) = VANISHING
+    cell, generator = CELLS[name], torch.Generator().manual_seed(0)
+    parameters = _drawn(cell, (2, steps, hidden, inputs), generator, "uniform")
+    x = torch.randn(steps, 2, inputs, generator=generator)
+    recorder = StateGradients()
+    state = {"h": torch.zeros(2, hidden)}
+    outputs, _ = reference.run(cell, NONLINEARITIES["tanh"], parameters, x, state, recorder)
+    outputs.backward(_at_the_last_step(torch.ones_like(outputs)))
+    sizes = recorder["h"].abs()
+    denormal = (sizes > 0) & (sizes < torch.finfo(torch.float32).tiny)
+    assert denormal.any(2).any(1).sum() > 20  # steps in which a processor would be slow
 
 
 def test_threads_are_as_before():
