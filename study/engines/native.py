@@ -1,7 +1,7 @@
 """The native engine: a cell over a sequence in one call of generated C, forward and backward.
 
 The derivative is computed by the kernel, not by autograd, so it cannot be differentiated again; the
-reference engine can.
+reference engine can. While a kernel runs, numbers below the smallest normal one are zero: see ``calls.h``.
 """
 
 from collections.abc import Mapping, Sequence

@@ -14,7 +14,8 @@ class StateGradients:
     ``recorder = StateGradients(); outputs, _ = layer(x, recorder=recorder); loss(outputs).backward()``
     fills ``recorder["h"]``, a (T,B,H) tensor: the total derivative with respect to the value of the
     state after step t, through everything computed from it later. ``recorder.values("h")`` has the
-    state itself, from the forward pass on.
+    state itself, from the forward pass on. Of the native engine, what is below the smallest normal
+    number (1.2e-38 in float32, 2.2e-308 in float64) is 0.
     """
 
     def __init__(self) -> None:

@@ -55,7 +55,8 @@ class GradientFlow:
 def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None:
     """Measured on a copy of the model in float64; None when a gradient is not finite.
 
-    float64, because in float32 a norm below 1e-38 reads as exactly zero. Where it falls below 1e-120,
+    float64, because in float32, in which networks are trained, a norm below 1.2e-38 reads as exactly
+    zero. Where it falls below 1e-120,
     the backward pass is repeated with the gradient multiplied by powers of two on its way, so that no
     lag is too long; where an answer is written, which is reached in many ways, it is not, and norms
     end at 1e-308. Of several layers it is the top one's flow, in the forward direction: what takes the
