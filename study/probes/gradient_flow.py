@@ -56,18 +56,17 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
     """Measured on a copy of the model in float64; None when a gradient is not finite.
 
     float64, because in float32, in which networks are trained, a norm below 1.2e-38 reads as exactly
-    zero. Where it falls below 1e-120,
-    the backward pass is repeated with the gradient multiplied by powers of two on its way, so that no
-    lag is too long; where an answer is written, which is reached in many ways, it is not, and norms
-    end at 1e-308. Of several layers it is the top one's flow, in the forward direction: what takes the
-    way through other layers is not in it. Of hard attention it is the flow through the step looked at;
-    which step that is has no gradient.
+    zero. Where it falls below 1e-120, the backward pass is repeated with the gradient multiplied by
+    powers of two on its way, so that no lag is too long; where an answer is written, which is reached
+    in many ways, it is not, and norms end at 1e-308. Of several layers it is the top one's flow, in the
+    forward direction: what takes the way through other layers is not in it. Of hard attention it is the
+    flow through the step looked at; which step that is has no gradient.
     """
     double, cell = deepcopy(model).double(), model.top.cell
     batch = batch.to(torch.float64)
     ends = last_steps(task, batch)
     recorders = _recorded(double, task, batch, ends[-1])
-    gradients = [r[s] for r in recorders for s in cell.states]
+    gradients = [r[s] for r in recorders for s in cell.variables]
     if not all(g.isfinite().all() for g in gradients):
         return None
     scales = [torch.zeros(()) for _ in recorders]
