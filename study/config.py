@@ -6,7 +6,9 @@ spaces, in ``--set`` and as MLflow parameters. A choice with parameters of its o
 the name.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +35,7 @@ from study.initializers import (
     VECTORS,
     BiasInitializer,
 )
+from study.limits import SEED, shown
 from study.models.attention import ATTENTION, Attention
 from study.nonlinearities import NONLINEARITIES
 from study.registry import Choices, Registry, describe_problem
@@ -49,7 +52,7 @@ Flat = dict[str, Scalar]
 class TrialConfig(Section):
     """One trial. Same configuration, same numbers: ``seed`` is the only source of randomness."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=SEED)
     task: Annotated[SerializeAsAny[Task], BeforeValidator(TASKS.build)] = TASKS.build("adding")
     model: ModelConfig = ModelConfig()
     attention: Annotated[SerializeAsAny[Attention], BeforeValidator(ATTENTION.build)] = (
@@ -183,9 +186,22 @@ def choices_of(name: str) -> list[str] | None:
     return None if found is None else list(found)
 
 
+@cache
+def _flat_names() -> frozenset[str]:
+    """`known_names`, to look one up; those that register a choice do so before the first look."""
+    return frozenset(known_names())
+
+
+@cache
+def _sections() -> frozenset[str]:
+    """What a flat name can begin with and is no group: "model", "init"."""
+    names = {name.rpartition(".")[0] for name, _ in _entries(TrialConfig.model_fields)}
+    return frozenset(names - {""})
+
+
 def check_name(name: str, where: str = "") -> None:
     """Raises UserError, with the nearest known name, unless it is a flat name or a group's."""
-    if name not in known_names() and name not in GROUPS:
+    if name not in _flat_names() and name not in GROUPS:
         error = unknown("parameter", name, known_names())
         raise UserError(f"{where}: {error}" if where else str(error))
 
@@ -241,15 +257,47 @@ def merge(base: Flat, changes: Mapping[str, Scalar]) -> Flat:
     return kept | named
 
 
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> Flat:
-    """The inverse of `nest`, for names with dots too."""
+def flatten(nested: Mapping[str, Any], where: str = "") -> Flat:
+    """The inverse of `nest`, for names with dots too; a group's own name stands for its choice.
+
+    Raises UserError, which begins with ``where``, for a setting that is there in two spellings and for
+    an empty table where a value or a choice is wanted. An empty section, [train], sets nothing.
+    """
     flat: Flat = {}
-    for name, value in nested.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
+    spellings: dict[str, str] = {}
+    begins = f"{where} " if where else ""
+
+    def walk(table: Mapping[str, Any], path: str, spelling: str) -> None:
+        for key, value in table.items():
+            name, written = f"{path}{key}", f"{spelling}{spelled(key)}"
+            if isinstance(value, Mapping):
+                if not value:
+                    refuse_empty(name, where)
+                walk(value, f"{name}.", f"{written}.")
+                continue
+            name = full_name(name)
+            if name in flat:
+                raise UserError(
+                    f"{begins}{name} is set twice, as {spellings[name]} and as {written}"
+                )
+            flat[name], spellings[name] = value, written
+
+    walk(nested, "", "")
     return flat
+
+
+def spelled(key: str) -> str:
+    """A key as TOML has it: in quotes where it is no plain word."""
+    return key if key.replace("_", "").isalnum() else json.dumps(key, ensure_ascii=False)
+
+
+def refuse_empty(name: str, where: str = "") -> None:
+    """Raises UserError unless an empty table of that name means something: a section's settings."""
+    if name in _sections():
+        return
+    check_name(name, where)
+    wanted = "a name, or a table with a name" if name in GROUPS else "a value"
+    raise UserError(f"{where} {name} is an empty table; give {wanted}".lstrip())
 
 
 def parse_setting(text: str) -> tuple[str, Scalar]:
@@ -258,7 +306,7 @@ def parse_setting(text: str) -> tuple[str, Scalar]:
     """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise UserError(f"a setting is NAME=VALUE, such as train.lr=0.01 (got {text!r})")
+        raise UserError(f"a setting is NAME=VALUE, such as train.lr=0.01 (got {shown(text)})")
     name, value = name.strip(), value.strip()
     check_name(name)
     return name, value if kind_of(name) is str else _scalar(value)

@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from study.limits import shown
+
 INTERRUPTED = 130  # the exit code after Ctrl-C, 128 + SIGINT, as shells have it
+_LONGEST = 1_400  # characters of a line; the names that are known take most
 
 
 class UserError(ValueError):
@@ -13,8 +16,7 @@ class UserError(ValueError):
     """
 
     def __init__(self, text: str) -> None:
-        # What is quoted may hold line breaks: keys of a TOML file, an exception's text.
-        super().__init__(" ".join(text.splitlines()))
+        super().__init__(one_line(text))
 
 
 class MissingFiles(UserError):
@@ -22,6 +24,17 @@ class MissingFiles(UserError):
 
 
 _MOST_NAMED = 30
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and what else would act on a terminal, not too long.
+
+    What is quoted may hold anything: keys of a TOML file, an exception's text.
+    """
+    line = " ".join(text.splitlines())
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST * 2 // 3]} … {line[-_LONGEST // 3 :]}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def unknown(noun: str, given: object, known: Iterable[str]) -> UserError:
@@ -36,4 +49,4 @@ def unknown(noun: str, given: object, known: Iterable[str]) -> UserError:
     if len(names) > _MOST_NAMED:
         nearest = get_close_matches(str(given), names, n=8, cutoff=0.3) or names[:8]
         told = f"{', '.join(nearest)}, … ({len(names)} in all)"
-    return UserError(f"no {noun} named {str(given)!r}{hint} known: {told}")
+    return UserError(f"no {noun} named {shown(str(given))}{hint} known: {told}")

@@ -1,15 +1,21 @@
 """What MLflow shows in words: the description of a study's experiment and of an arm's run."""
 
+import itertools
 import re
+from collections.abc import Collection
 
 from study.spaces import Arm, Space, planned_trials
 from study.views import children_url, views
 
+_MOST_LINKS = 12
+_MOST_LABELS = 12  # of an axis; MLflow's table of the arms has them all
+
 
 def experiment_note(space: Space, experiment_id: str) -> str:
     """The experiment's description in MLflow, which shows its first line: the question, the views."""
-    links = " · ".join(f"[{view.title}]({view.url(experiment_id)})" for view in views(space))
-    axes = "\n".join(f"- **{axis}**: {', '.join(labels)}" for axis, labels in space.compare.items())
+    shown = views(space)[:_MOST_LINKS]
+    links = " · ".join(f"[{view.title}]({view.url(experiment_id)})" for view in shown)
+    axes = "\n".join(f"- **{axis}**: {_named(labels)}" for axis, labels in space.compare.items())
     note = f"""**{" ".join(space.question.split()) or space.name}** {links}
 
 {space.notes.strip()}
@@ -36,6 +42,11 @@ again on {space.confirmations} fresh seeds; only those read the test set.
 `longlag report {space.name}` writes all of this as one page.
 """
     return re.sub(r"(?<!\n)\n *(?=[^\s-])", " ", note)  # MLflow would keep the breaks of paragraphs
+
+
+def _named(labels: Collection[str]) -> str:
+    told = ", ".join(itertools.islice(labels, _MOST_LABELS))
+    return told if len(labels) <= _MOST_LABELS else f"{told}, … ({len(labels)} in all)"
 
 
 def arm_note(arm: Arm, experiment_id: str, run_id: str) -> str:

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 
 from study.errors import UserError, unknown
+from study.limits import SETTING, number_problem, shown, text_problem
 
 _MOST_OWNERS = 5  # named as those that have a parameter
 
@@ -52,16 +54,40 @@ class Registry(Generic[T]):
         return iter(self._things.items())
 
 
-class Choice(BaseModel):
-    """One registered way of doing something, with its own parameters as typed fields.
-
-    A subclass given a ``name`` in a `Choices` registry becomes selectable in a configuration as
-    ``group.name``, its fields as ``group.field``; bounds on the fields are checked there.
+class Settings(BaseModel):
+    """Part of a configuration: immutable, strict, of known fields only, and of values that can be
+    computed with and stored. A number without an upper bound of its own has that of `study.limits`.
     """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
     )
+
+    @field_validator("*")
+    @classmethod
+    def _within_limits(cls, value: Any, info: ValidationInfo) -> Any:
+        problem = None
+        if isinstance(value, str):
+            problem = text_problem(value, SETTING)
+        elif isinstance(value, int | float) and not _bounded(cls.model_fields, info.field_name):
+            problem = number_problem(value)
+        if problem:
+            raise ValueError(problem)
+        return value
+
+
+def _bounded(fields: Mapping[str, FieldInfo], name: str | None) -> bool:
+    """Whether a field says itself how large its numbers are."""
+    bounds = fields[name].metadata if name is not None and name in fields else ()
+    return any(hasattr(bound, "le") or hasattr(bound, "lt") for bound in bounds)
+
+
+class Choice(Settings):
+    """One registered way of doing something, with its own parameters as typed fields.
+
+    A subclass given a ``name`` in a `Choices` registry becomes selectable in a configuration as
+    ``group.name``, its fields as ``group.field``; bounds on the fields are checked there.
+    """
 
     name: str
 
@@ -94,7 +120,9 @@ class Choices(Registry[type[C]], Generic[C]):
                     return given
             raise unknown(self.noun, given.name, self)
         if not isinstance(given, str | Mapping):
-            raise UserError(f"{self.noun} must be a name, or a table with a name (got {given!r})")
+            raise UserError(
+                f"{self.noun} must be a name, or a table with a name (got {shown(given)})"
+            )
         settings = {"name": given} if isinstance(given, str) else dict(given)
         if "name" not in settings:
             raise UserError(f"{self.noun} needs a name; known: {', '.join(self)}")
@@ -128,7 +156,9 @@ def describe_problem(problem: Any) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     text = message[0].lower() + message[1:]
     given = problem["input"]
-    return f"{text} (got {given!r})" if isinstance(given, str | int | float | bool) else text
+    if problem["type"] == "value_error" or not isinstance(given, str | int | float | bool):
+        return text  # an error of ours says by itself what was given
+    return f"{text} (got {shown(given)})"
 
 
 def load_modules(package: str, first: Sequence[str] = ()) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from study.cells import CELLS
 from study.initializers import (
@@ -14,8 +14,9 @@ from study.initializers import (
     MatrixInitializer,
     VectorInitializer,
 )
+from study.limits import BATCH
 from study.nonlinearities import NONLINEARITIES
-from study.registry import Registry
+from study.registry import Registry, Settings
 
 
 def _known(registry: Registry[Any]) -> BeforeValidator:
@@ -26,12 +27,8 @@ def _known(registry: Registry[Any]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-class Section(BaseModel):
-    """A part of a configuration: immutable, strict, and of known fields only."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
-    )
+class Section(Settings):
+    """A part of a configuration that is no choice."""
 
 
 class ModelConfig(Section):
@@ -127,7 +124,9 @@ class TrainConfig(Section):
     guess_range: float = Field(
         default=100.0, gt=0, le=1e6, description="a of guess, whose weights are from U[-a,a]"
     )
-    batch: int = Field(default=64, ge=1, description="sequences a mini-batch, or to try guesses on")
+    batch: int = Field(
+        default=64, ge=1, le=BATCH, description="sequences a mini-batch, or to try guesses on"
+    )
     input_noise: float = Field(
         default=0.0, ge=0, description="standard deviation of noise added to training inputs"
     )

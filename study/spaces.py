@@ -5,14 +5,15 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from study.config import GROUPS, Flat, TrialConfig, full_name
 from study.errors import UserError
 from study.labels import spoken
+from study.limits import NOTES, QUESTION, SEED, text_problem
 from study.seeding import derive
 from study.toml import Scalar
 
@@ -66,10 +67,20 @@ class Space(BaseModel):
     pruner: Literal["none", "beaten", "halving", "median"] = "none"
     trials: int = Field(default=10, ge=1, le=100_000)
     confirmations: int = Field(default=3, ge=0, le=1000)
-    seed: int = Field(default_factory=lambda given: derive(0, "study", given["name"]), ge=0)
+    seed: int = Field(
+        default_factory=lambda given: derive(0, "study", given["name"]), ge=0, le=SEED
+    )
     fixed: dict[str, Scalar] = Field(default_factory=dict)
     compare: dict[str, dict[str, Flat]] = Field(default_factory=dict)
     search: dict[str, Searched] = Field(default_factory=dict)
+
+    @field_validator("question", "notes")
+    @classmethod
+    def _can_be_stored(cls, text: str, info: ValidationInfo) -> str:
+        most = QUESTION if info.field_name == "question" else NOTES
+        if problem := text_problem(text, most):
+            raise ValueError(problem)
+        return text
 
     @property
     def arm_count(self) -> int:
@@ -140,21 +151,21 @@ class Arm:
         return " · ".join(itertools.starmap(spoken, self.labels.items())) or "all"
 
 
-@lru_cache(maxsize=1)
-def _defaults() -> Flat:
+@cache
+def _defaults(named: frozenset[str]) -> Flat:
+    """Those of everything but the groups of which the names are given."""
     # Asked for at every node of a grid, and building a configuration is slow beside looking it up.
-    return TrialConfig().flat()
+    return {
+        name: value
+        for name, value in TrialConfig().flat().items()
+        if not any(name.startswith(f"{group}.") for group in named)
+    }
 
 
 def complete(settings: Mapping[str, Any]) -> Flat:
     """The settings with the defaults of everything not set, for conditions to look at."""
     named = {full_name(k): v for k, v in settings.items()}
-    defaults = {
-        name: value
-        for name, value in _defaults().items()
-        if not any(name.startswith(f"{g}.") and f"{g}.name" in named for g in GROUPS)
-    }
-    return defaults | named
+    return _defaults(frozenset(g for g in GROUPS if f"{g}.name" in named)) | named
 
 
 def check_files(space: Space) -> None:

@@ -6,6 +6,7 @@ MLflow does not document, are those of version 3.17.
 """
 
 import base64
+import hashlib
 import itertools
 import json
 import zlib
@@ -17,6 +18,7 @@ from urllib.parse import quote, urlencode
 
 from study.cells import CELLS
 from study.labels import spoken
+from study.limits import EXPERIMENT_TAG, KEY
 from study.spaces import Arm, Space, complete
 from study.toml import Scalar
 
@@ -58,6 +60,7 @@ _GENERATED = (
 
 _PACKED = "deflate;"  # MLflow's mark of base64 of zlib's format; a tag holds 20,000 characters
 _MOST_ORDERS = 24  # of axes, that are tried
+_MOST_TASKS = 40  # with a view of their own: a menu of more is none
 
 _PIXELS_A_LETTER = 7.5
 _MARGIN_PIXELS = 50  # of a column's header, for its sort mark and padding
@@ -117,7 +120,8 @@ class View:
 def views(space: Space, confirmed: bool = True) -> list[View]:
     """Arms, trials, the search, curves; and the curves of each task when several are compared.
 
-    The curves are those of the confirmations, and of the trials until all are ``confirmed``.
+    The curves are those of the confirmations, and of the trials until all are ``confirmed``. Of many
+    hundred arms their groups are more than a tag holds, and there is no such view.
     """
     task_axes, other_axes = _split_axes(space)
     found = [
@@ -127,12 +131,20 @@ def views(space: Space, confirmed: bool = True) -> list[View]:
         View("curves", "Curves", _curves(space, {}, confirmed), charts=True),
     ]
     tasks = list(itertools.product(*(space.compare[axis] for axis in task_axes)))
-    for labels in tasks if other_axes and len(tasks) > 1 else []:
+    of_tasks = other_axes and 1 < len(tasks) <= _MOST_TASKS
+    for labels in tasks if of_tasks else []:
         shown = dict(zip(task_axes, labels, strict=True))
-        key = "-".join(("curves", *labels))
+        key = _key("-".join(("curves", *labels)))
         title = f"Curves: {', '.join(itertools.starmap(spoken, shown.items()))}"
         found.append(View(key, title, _curves(space, shown, confirmed), charts=True))
-    return found
+    return [view for view in found if len(view.tag(len(found))) <= EXPERIMENT_TAG]
+
+
+def _key(name: str) -> str:
+    """The name where it can end a tag's, which has no "+" and not all lengths; else its digest."""
+    if len(name) <= KEY - len(TAG) and "+" not in name:
+        return name
+    return f"curves-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def tags(space: Space, confirmed: bool = True) -> dict[str, str]:

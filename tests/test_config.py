@@ -48,7 +48,7 @@ def value_of(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def configurations(draw: st.DrawFn) -> TrialConfig:
-    flat: dict[str, Any] = {"seed": draw(st.integers(0, 2**64))}
+    flat: dict[str, Any] = {"seed": draw(st.integers(0, 2**63 - 1))}
     for group, choices in GROUPS.items():
         known = [n for n, c in choices.items() if not getattr(c, "needs_files", False)]
         cls = choices[draw(st.sampled_from(known))]
@@ -69,7 +69,8 @@ def configurations(draw: st.DrawFn) -> TrialConfig:
     if flat["train.optimizer"] != "adam":
         flat["train.momentum"] = draw(st.floats(0, 1, exclude_max=True))
     flat["train.lr"] = draw(st.floats(0, 1e3, exclude_min=True))
-    for name in ("batch", "steps", "evaluate_every"):
+    flat["train.batch"] = draw(st.integers(1, 65_536))
+    for name in ("steps", "evaluate_every"):
         flat[f"train.{name}"] = draw(st.integers(1, 10**7))
     try:
         return TrialConfig.from_flat(flat)
@@ -292,9 +293,21 @@ def test_a_group_given_by_a_parameter_alone_is_the_default_choice() -> None:
         (b"train = 3", "train"),
         (b"[train]\nlr = 2020-01-01", "train.lr"),
         (b"seed = " + b"9" * 5000, "not valid TOML"),
-        (b"a = " + b"[" * 5000 + b"]" * 5000, "TOML"),
+        (b"a = " + b"[" * 5000 + b"]" * 5000, "deep in one another"),
         (b'"a\\nb" = 1', "no parameter"),
         (b"\x00", "not valid TOML"),
+        (b"seed = {}", "seed is an empty table; give a value"),
+        (b"[train.lr]", "train.lr is an empty table; give a value"),
+        (b"task = {}", "task is an empty table; give a name"),
+        (b"[init.bias]", "init.bias is an empty table; give a name"),
+        (b"[nothing]", "no parameter named 'nothing'"),
+        (
+            b"clip = 'none'\n'clip.name' = 'norm'",
+            'clip.name is set twice, as clip and as "clip.name"',
+        ),
+        (b"[clip]\nname = 'none'\n[x]", "no parameter named 'x'"),
+        (b"train.lr = 1.0\n'train.lr' = 2.0", 'set twice, as train.lr and as "train.lr"'),
+        (b"'train.lr' = 1.0\ntrain = {'lr' = 2.0}", "set twice"),
     ],
 )
 def test_bad_files_are_refused_in_one_line(tmp_path: Path, content: bytes, fragment: str) -> None:

@@ -13,7 +13,8 @@ FILES = sorted(p for p in (ROOT / "study").rglob("*.py") if "__pycache__" not in
 # From the bottom up. A folder stands for its files; a module imports its own folder and lower layers,
 # never a peer.
 LAYERS = [
-    ["errors", "interruption", "denormals"],
+    ["limits", "interruption", "denormals"],
+    ["errors"],
     ["notation", "registry", "seeding", "labels"],
     ["functions", "forms", "design"],
     ["expressions"],
@@ -31,7 +32,8 @@ LAYERS = [
     ["construction", "guessing", "weights", "divergence"],
     ["training"],
     ["spaces", "tracking", "messages"],
-    ["space_file", "trial_record", "worker", "views"],
+    ["space_sections", "space_check", "trial_record", "worker", "views"],
+    ["space_file"],
     ["arm_progress", "search", "spool", "execution", "server", "notes"],
     ["sweep"],
     ["single", "sampling", "display", "descriptions"],

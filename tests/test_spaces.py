@@ -113,6 +113,13 @@ def test_a_space_whose_files_are_missing_is_read_but_not_swept(tmp_path: Path) -
         load(text.replace("hidden = 4", "hidden = 0"), tmp_path)
 
 
+def test_an_empty_section_and_a_label_of_defaults_say_nothing(tmp_path: Path) -> None:
+    text = "[fixed.train]\n[fixed.init]\n[search.model]\n[study]\n"
+    assert load(text, tmp_path) == load("[study]\n", tmp_path)
+    space = load("[compare.n]\nplain = {}\nwide = { model.hidden = 99 }", tmp_path)
+    assert [dict(arm.settings) for arm in space.arms()] == [{}, {"model.hidden": 99}]
+
+
 def test_a_space_without_comparison_is_one_arm(tmp_path: Path) -> None:
     (arm,) = load("[fixed]\nmodel.hidden = 3\n", tmp_path).arms()
     assert arm.slug
@@ -375,6 +382,57 @@ BAD = {
         "equal budgets",
     ),
     "tables of labels in an array": ("[[compare.network]]\nlstm = 1", "[compare"),
+    "an empty value": ("[fixed]\nseed = {}", "seed is an empty table; give a value"),
+    "an empty group": ("[fixed]\nclip = {}", "clip is an empty table; give a name"),
+    "an empty unknown name": ("[fixed]\nmodel.hiden = {}", "did you mean 'model.hidden'"),
+    "an empty value in a section": ("[fixed.train]\nlr = {}", "train.lr is an empty table"),
+    "an empty value of a label": ("[compare.n]\na = { train.lr = {} }", "empty table"),
+    "an empty value in a comparison": (
+        "[compare]\ntrain = { lr = [1.0], steps = {} }",
+        "train.steps",
+    ),
+    "an empty group searched": ("[search]\nclip = {}", "clip is an empty table"),
+    "an empty table in an empty name": ("[search.init.bias]", "init.bias is an empty table"),
+    "an empty searched name": ("[search]\nfoo = {}", "no parameter named 'foo'"),
+    "an empty condition": ("[search]\ntrain.lr = { values = [1.0], when = {} }", "when"),
+    "an empty value of a condition": (
+        "[search]\ntrain.lr = { values = [1.0], when = { model.cell = {} } }",
+        "model.cell is an empty table",
+    ),
+    "a group fixed in two spellings": (
+        '[fixed]\nclip = "none"\n"clip.name" = "norm"',
+        'clip.name is set twice, as clip and as "clip.name"',
+    ),
+    "a setting fixed in two spellings": (
+        '[fixed]\ntrain.lr = 0.1\n"train.lr" = 0.2',
+        'train.lr is set twice, as train.lr and as "train.lr"',
+    ),
+    "a label's setting in two spellings": (
+        '[compare.n]\na = { train.lr = 0.1, "train.lr" = 0.2 }',
+        "train.lr is set twice",
+    ),
+    "a group searched in two spellings": (
+        '[search]\nclip = ["none"]\n"clip.name" = ["norm"]',
+        'clip.name is there twice, as clip and as "clip.name"',
+    ),
+    "a setting searched in two spellings": (
+        '[search]\ntrain.lr = [0.1]\n"train.lr" = [0.2]',
+        'train.lr is there twice, as train.lr and as "train.lr"',
+    ),
+    "an axis in two spellings": (
+        '[compare]\ntrain.lr = [0.1]\n"train.lr" = [0.2]',
+        "train.lr is there twice",
+    ),
+    "a condition in two spellings": (
+        '[search.train.lr]\nvalues = [1.0]\nwhen = { clip = "norm", "clip.name" = "none" }',
+        "clip.name is set twice",
+    ),
+    "a value twice, as a fraction too": ("[compare]\ntrain.lr = [1, 1.0]", "value twice"),
+    "a compared value is a list": ("[compare]\ntrain.lr = [[1.0]]", "single value"),
+    "a compared value is a date": ("[compare]\ntrain.lr = [2020-01-01]", "single value"),
+    "a seed beyond 64 bits": (f"[study]\nseed = {2**70}", "seed"),
+    "a searched number that no computer has": ("[search]\ntrain.lr = [0.1, 1e39]", "at most 1e+30"),
+    "a searched batch that no memory has": ("[search]\ntrain.batch = [4, 1000000000]", "65536"),
     "not toml": ("[study\nname = 1", "line 1"),
     "key twice": ("[study]\ntrials = 1\ntrials = 2", "not valid TOML"),
 }
