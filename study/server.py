@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from study.errors import UserError
+from study.store_address import given_address, without_password
 from study.tracking import FOLDER, Store
 from study.views import saved
 
@@ -29,9 +30,9 @@ def view_links(store: Store, root: str) -> list[str]:
 
 def serve(folder: Path, port: int) -> int:
     """Runs until Ctrl-C. Raises UserError when there is no store or the port is taken."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if uri.startswith(("http://", "https://")):
-        print(f"the store is a server already: open {uri}")
+    uri = given_address(create=False)
+    if uri is not None and uri.startswith(("http://", "https://")):
+        print(f"the store is a server already: open {without_password(uri)}")
         return 0
     store = Store.open(folder)
     with socket.socket() as probe:

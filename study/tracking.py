@@ -31,6 +31,7 @@ from mlflow.exceptions import MlflowException
 
 import study
 from study.errors import UserError, unknown
+from study.store_address import given_address, refusal
 
 FOLDER = "mlruns"
 SINGLE_RUNS = "train"  # the experiment of `longlag train`
@@ -116,7 +117,7 @@ class Store:
         """
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        if uri := given_address(create):
             artifacts = None
         else:
             root = Path(folder).resolve() / FOLDER
@@ -138,10 +139,7 @@ class Store:
                 store = cls(uri, artifacts)
                 store._client.search_experiments(max_results=1)
         except Exception as error:  # whatever a database or a server throws
-            reason = (
-                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            )
-            raise UserError(f"cannot open the store {uri}: {reason}") from None
+            raise refusal(uri, error) from None
         return store
 
     # Writing
@@ -344,12 +342,14 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def check_folder(root: Path) -> None:
-    """Raises UserError when nothing can be written there."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {root}: {error.strerror}") from None
-    if not os.access(root, os.W_OK):
+    """Raises UserError when nothing can be written there. It is not made: what is refused after this
+    leaves no folder."""
+    there = root
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        raise UserError(f"cannot write to {root}: {there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"cannot write to {root}: permission denied")
 
 

@@ -15,7 +15,7 @@ FILES = sorted(p for p in (ROOT / "study").rglob("*.py") if "__pycache__" not in
 LAYERS = [
     ["limits", "interruption", "denormals"],
     ["errors"],
-    ["notation", "registry", "seeding", "labels"],
+    ["notation", "registry", "seeding", "labels", "store_address"],
     ["functions", "forms", "design"],
     ["expressions"],
     ["equations"],
