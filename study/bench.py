@@ -38,6 +38,7 @@ limit is about 118 GFLOP/s, LSTM, gcc 12:
 """
 
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,10 +52,13 @@ from torch import Tensor, nn
 
 from study.cells import CELLS
 from study.engines import native
+from study.engines.compiler import NativeUnavailable
 from study.engines.lowering import lower
 from study.engines.prelude import operands
+from study.engines.select import check_engine
 from study.equations import Cell
 from study.errors import UserError
+from study.limits import shown
 from study.nonlinearities import ARGUMENT, NONLINEARITIES, Nonlinearity
 from study.notation import INPUT, PRIME
 
@@ -84,6 +88,7 @@ COLUMNS = (
     "vs_every_step",
 )
 _LIMIT_REPEATS = 20
+_MOST_NUMBERS = 10**8  # 400 MB, of which a pass keeps several
 
 
 def bench_cells(
@@ -98,28 +103,57 @@ def bench_cells(
     """One row for each cell (None: all) and size, keys as in `COLUMNS`; ratios above 1: faster.
 
     The ``vanishing`` case comes last, where its cell is among them. A row is ``told``, and the file
-    written again, as soon as it is measured. Raises UserError for an unknown cell and
-    NativeUnavailable without a C compiler.
+    written again, as soon as it is measured. Raises UserError for an unknown cell, for a file that
+    cannot be written, before anything is measured, and without a C compiler.
     """
     chosen = [CELLS[name] for name in (cells if cells is not None else CELLS)]
+    check_engine("native")
+    if json_path is not None:
+        _check_writable(Path(json_path))
     cases = [(cell, size, "every step") for cell in chosen for size in sizes]
     cases += [(c, vanishing[1], "last step") for c in chosen if c.name == vanishing[0]]
     rows: list[dict[str, Any]] = []
     with _one_thread():
         for cell, size, loss in cases:
-            rows.append(_row(cell, NONLINEARITIES[phi], size, repeats, loss))
+            try:
+                rows.append(_row(cell, NONLINEARITIES[phi], size, repeats, loss))
+            except NativeUnavailable as error:
+                raise UserError(str(error)) from None
             told(rows[-1])
             if json_path is not None:
-                text = json.dumps(rows, indent=1) + "\n"
-                Path(json_path).write_text(text, encoding="utf-8")
+                _write(Path(json_path), json.dumps(rows, indent=1) + "\n")
     return rows
+
+
+def _check_writable(path: Path) -> None:
+    """Raises UserError unless a file of that name can be written."""
+    there = path if path.exists() else path.parent
+    if path.is_dir() or (path.exists() and not path.is_file()):
+        raise UserError(f"cannot write {path}: it is no file")
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {path}: there is no folder {path.parent}")
+    if not os.access(there, os.W_OK):
+        raise UserError(f"cannot write {path}: permission denied")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
 
 
 def read_size(text: str) -> Size:
     """``64,200,128,2`` -> batch, steps, hidden, inputs. Raises UserError."""
-    numbers = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
+    parts = [part.strip() for part in text.split(",")]
+    numbers = [int(part) if part.isdecimal() and len(part) < 10 else 0 for part in parts]
     if len(numbers) != 4 or min(numbers) < 1:
-        raise UserError(f"a size is BATCH,STEPS,HIDDEN,INPUTS, such as 64,200,128,2 (got {text!r})")
+        raise UserError(
+            f"a size is BATCH,STEPS,HIDDEN,INPUTS, such as 64,200,128,2 (got {shown(text)})"
+        )
+    batch, steps, hidden, inputs = numbers
+    if max(batch * steps * (hidden + inputs), hidden * (hidden + inputs)) > _MOST_NUMBERS:
+        raise UserError(f"size {text}: its states have more than {_MOST_NUMBERS:,} numbers")
     return numbers[0], numbers[1], numbers[2], numbers[3]
 
 

@@ -1,5 +1,6 @@
 """The command line. Every command imports what it needs itself, so that ``--help`` is quick."""
 
+import errno
 import os
 import shlex
 import signal
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from study.errors import INTERRUPTED, UserError, unknown
+from study.errors import INTERRUPTED, UserError, one_line, unknown
 from study.interruption import first_interrupt
+from study.limits import SEED, WHOLE
 
 if TYPE_CHECKING:
     from study.config import TrialConfig
@@ -31,28 +33,49 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a locale without φ must not end in a traceback
             stream.reconfigure(errors="replace")
+    code = INTERRUPTED
+    try:
+        code = _run()
+    except SystemExit as end:  # typer's own after Ctrl-C, rich's when a reader has left
+        code = end.code if isinstance(end.code, int) else 2
+    except KeyboardInterrupt:
+        pass
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code, everything having been said."""
     try:
         code = app(standalone_mode=False)
+        if sys.stdout is not None:  # as it is where the shell closed it
+            sys.stdout.flush()
     except UserError as error:
-        _fail(str(error))
+        return _failed(str(error))
     except TyperException as error:
-        _fail(error.format_message())
+        return _failed(error.format_message())
     except typer.Abort:
-        sys.exit(INTERRUPTED)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has left, as `head` does; that is no error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    sys.exit(code if isinstance(code, int) else 0)
+        _silence()
+        return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _silence()
+        return _failed(f"cannot write {error.filename or 'what was asked for'}: {error.strerror}")
+    return code if isinstance(code, int) else 0
 
 
-def _fail(message: str) -> None:
-    if not message:  # the help has been printed instead
-        sys.exit(2)
-    print(f"longlag: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
+def _failed(message: str) -> int:
+    if message:  # else the help has been printed instead
+        print(f"longlag: {one_line(' '.join(message.split()))}", file=sys.stderr)
+    return 2
+
+
+def _silence() -> None:
+    """What is still to be written to stdout goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.command()
@@ -164,9 +187,9 @@ def sample(
         ),
     ] = None,
     length: Annotated[
-        int | None, typer.Option("--length", "-n", help="Most symbols.", min=1)
+        int | None, typer.Option("--length", "-n", help="Most symbols.", min=1, max=WHOLE)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of what is drawn.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.", min=0, max=SEED)] = 0,
     beam: Annotated[int, typer.Option(help="Width of a beam search.", min=1, max=100)] = 1,
 ) -> int:
     """Let a trained network write: go on with a text, or answer what it has read."""
@@ -278,7 +301,9 @@ def bench(
     names: Annotated[
         list[str] | None, typer.Argument(help="Which cells; by default all of them.")
     ] = None,
-    repeats: Annotated[int, typer.Option(help="Timings of each, interleaved.", min=1)] = 7,
+    repeats: Annotated[
+        int, typer.Option(help="Timings of each, interleaved.", min=1, max=1000)
+    ] = 7,
     size: Annotated[
         list[str] | None,
         typer.Option(help="BATCH,STEPS,HIDDEN,INPUTS; again for more; by default five sizes."),

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from study.config import TrialConfig
+from study.engines.select import check_engine
 from study.errors import INTERRUPTED
 from study.interruption import first_interrupt
 from study.messages import message
@@ -30,6 +31,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     gives it up.
     """
     config.task.check_data()
+    check_engine(config.train.engine)
     check_folder(folder.resolve() / FOLDER)
     store = Store.open(folder, create=True)
     torch.set_num_threads(1)  # as in a sweep, where each core has a trial of its own

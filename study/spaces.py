@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from study.config import GROUPS, Flat, TrialConfig, full_name
+from study.engines.select import check_engine
 from study.errors import UserError
 from study.labels import spoken
 from study.limits import NOTES, QUESTION, SEED, text_problem
@@ -175,12 +176,15 @@ def check_files(space: Space) -> None:
 
 
 def check_data(space: Space) -> list[str]:
-    """What to know of the arms' data. Raises UserError when their files cannot be used."""
-    tasks = [TrialConfig.from_flat(space.example(arm)).task for arm in space.arms()]
+    """What to know of the arms' data. Raises UserError when their files cannot be used, or an arm's
+    engine cannot run."""
+    configs = [TrialConfig.from_flat(space.example(arm)) for arm in space.arms()]
     remarks: list[str] = []
-    for task in {task.model_dump_json(): task for task in tasks}.values():
+    for task in {config.task.model_dump_json(): config.task for config in configs}.values():
         task.check_data()
         remarks += task.remarks
+    for engine in {config.train.engine for config in configs}:
+        check_engine(engine)
     return list(dict.fromkeys(remarks))
 
 

@@ -91,6 +91,7 @@ class Sweep:
         """
         self.status.warnings += check_data(self.space)
         check_folder(self._root)
+        _check_case(self._root / "optuna", self.space.name)
         self.store = Store.open(self.folder, create=True)
         with _locked(self._root / "optuna" / f"{self.space.name}.lock", self.space.name):
             journal = self._root / "optuna" / f"{self.space.name}.journal"
@@ -367,6 +368,17 @@ class _Active:
     @cached_property
     def chance_loss(self) -> float:
         return TrialConfig.from_flat(self.job["config"]).task.chance_loss
+
+
+def _check_case(journals: Path, name: str) -> None:
+    """Raises UserError for a name that another study here has but for its case: where a file system
+    or a database has none, the two would share their files."""
+    for journal in journals.glob("*.journal"):
+        if journal.stem != name and journal.stem.lower() == name.lower():
+            raise UserError(
+                f"study {name!r} has the name of study {journal.stem!r} here but for its case; "
+                "give it another name (--as NAME)"
+            )
 
 
 @contextmanager

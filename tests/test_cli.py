@@ -2,12 +2,15 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -295,11 +298,35 @@ MISTAKES = [
     (("show", "task", "adding", "--set", "task.length=1"), "equal to 2"),
     (("show", "cell", "lstm", "--set", "task.length=3"), "page of a task"),
     (("show", "cell"), "'name'"),
+    (("sweep", "quickstart", "--as", "Default"), "MLflow's own experiment"),
+    (("sweep", "quickstart", "--seed", str(2**70)), "[study] seed"),
+    (("sweep", "quickstart", "--trials", str(10**30)), "[study] trials"),
+    (("sweep", "/dev/zero"), "letters, digits"),
+    (("sweep", "a\x1b[31m.toml"), "no such file: a\\x1b[31m.toml"),
+    (("train", "--config", "/dev/zero"), "no regular file"),
+    (("train", "--set", "seed={}"), "seed"),
+    (("train", "--set", f"seed={2**70}"), "seed"),
+    (("train", "--set", f"train.batch={10**30}"), "train.batch"),
+    (("train", "--set", "train.lr=1e39"), "train.lr"),
+    (("train", "--set", "seed=" + "9" * 5000), "seed"),
+    (("train", "--set", "train.lr=" + "[" * 50_000), "train.lr"),
+    (("train", "--set", "a." * 50_000 + "a=1"), "no parameter named"),
+    (("train", "--set", "task.name=hello", "--set", "task.word=" + "ab" * 9000), "word: string"),
+    (("sample", "--length", str(10**30)), "2147483647"),
+    (("sample", "--seed", str(2**70)), "9223372036854775807"),
+    (("bench", "cells", "--repeats", str(10**30)), "1000"),
+    (("bench", "cells", "--size", "1,1,1"), "BATCH,STEPS,HIDDEN,INPUTS"),
+    (("bench", "cells", "--size", "9" * 5000 + ",1,1,1"), "BATCH,STEPS,HIDDEN,INPUTS"),
+    (("bench", "cells", "--size", "99999999,99999999,99999999,99999999"), "100,000,000 numbers"),
+    (("bench", "cells", "--json", "no/such/rows.json"), "there is no folder no/such"),
+    (("bench", "cells", "--json", "."), "it is no file"),
+    (("bench", "cells", "--json", "/dev/null"), "it is no file"),
+    (("bench", "cells", "--json", "/etc/passwd/rows.json"), "there is no folder"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "fragment"), MISTAKES, ids=[" ".join(m[0]) for m in MISTAKES]
+    ("arguments", "fragment"), MISTAKES, ids=[" ".join(m[0])[:60] for m in MISTAKES]
 )
 def test_a_mistake_is_one_line_on_stderr_and_code_2(
     arguments: tuple[str, ...], fragment: str, longlag
@@ -435,6 +462,89 @@ def test_a_report_goes_to_a_folder_of_its_own(in_swept: Path, longlag) -> None:
         code, _, err = longlag("report", "tiny", "--out", out)
         assert (code, len(err.splitlines())) == (2, 1), out
     assert Path("taken").read_text() == "mine"
+
+
+@pytest.mark.parametrize("cc", ['"gcc', "''", "/", "/etc/passwd", "true", "false", "cat"])
+def test_a_compiler_that_is_none_is_one_line(
+    cc: str, longlag, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.setenv("CC", cc)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr("study.engines.kernel._kernels", {})
+    size = ("--repeats", "1", "--size", "2,2,2,2")
+    code, out, err = longlag("bench", "cells", "elman", *size, "--json", "rows.json")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "C compiler" in err
+    assert list(Path().iterdir()) == []
+    if cc in ('"gcc', "''", "/", "/etc/passwd"):
+        for command in (("train",), ("sweep", "smoke")):
+            code, out, err = longlag(*command, "--set", "train.engine=native")
+            assert (code, out, len(err.splitlines())) == (2, "", 1)
+            assert "the native engine cannot run here: no C compiler" in err
+        assert list(Path().iterdir()) == []
+
+
+def test_a_study_has_no_other_studys_name_in_another_case(in_swept: Path, longlag) -> None:
+    code, _, err = longlag("sweep", "tiny.toml", "--as", "Tiny")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "'Tiny' has the name of study 'tiny' here but for its case" in err
+    assert "Tiny" not in Store.open().studies()
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("list", "cells"), ("show", "space", "smoke")])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_one_line(arguments: tuple[str, ...]) -> None:
+    command = shlex.join([sys.executable, "-m", "study", *arguments])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for redirection, wanted in (("> /dev/full", 2), (">&-", 0)):
+        done = subprocess.run(
+            f"{command} {redirection}", shell=True, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == wanted
+        assert len(done.stderr.splitlines()) == wanted // 2
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("seconds_between", [0.01, 0.2])
+def test_many_ctrl_c_end_without_a_traceback(seconds_between: float, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "study", "train", "--set", "train.steps=100000"]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert "solved means" in process.stdout.readline()
+        for _ in range(5):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+            time.sleep(seconds_between)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "ignored" not in err
+
+
+def test_a_ctrl_c_while_the_program_loads_ends_without_a_traceback(tmp_path: Path) -> None:
+    code = (
+        "import signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'typer':\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from study.__main__ import main\n"
+        "main()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_a_locale_without_greek_is_no_error() -> None:

@@ -82,7 +82,11 @@ def cache_folder() -> Path:
 
 def compiler() -> tuple[str, ...]:
     """$CC if set, else gcc, clang or cc, as a command. Raises NativeUnavailable."""
-    given = shlex.split(os.environ.get("CC", ""))
+    text = os.environ.get("CC", "")
+    try:
+        given = shlex.split(text)
+    except ValueError as error:  # a quote that is not closed
+        raise NativeUnavailable(f"no C compiler: CC is no command ({error}): {text!r}") from None
     if given:
         path = shutil.which(given[0])
         if path is None:
@@ -163,6 +167,7 @@ def _compile(source: str, command: tuple[str, ...], output: str) -> None:
             capture_output=True,
             timeout=_LONGEST_COMPILE_SECONDS,
             check=False,
+            start_new_session=True,  # a Ctrl-C is ours, and no failure of the compiler
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NativeUnavailable(f"C compiler {command[0]}: {error}") from None
@@ -172,3 +177,5 @@ def _compile(source: str, command: tuple[str, ...], output: str) -> None:
         if any("No space left" in line for line in lines):
             raise OSError(f"no space left for {output}")
         raise NativeUnavailable(f"C compiler {command[0]} failed: {reasons[0].strip()}")
+    if not os.path.getsize(output):
+        raise NativeUnavailable(f"C compiler {command[0]} wrote no library; it may be none")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from study.engines import native, reference
-from study.engines.compiler import NativeUnavailable
+from study.engines.compiler import NativeUnavailable, compiler
 from study.engines.kernel import DTYPES, kernel
 from study.engines.recording import Limit, StateGradients
 from study.equations import Cell
@@ -59,6 +59,15 @@ def run(
     is_native = engine != "reference" and x.numel() > 0 and _can_native(cell, phi, tensors, engine)
     chosen = native.run if is_native else reference.run
     return chosen(cell, phi, parameters, x, state, recorder, lengths, carry, limit)
+
+
+def check_engine(engine: str) -> None:
+    """Raises UserError when "native" is asked for and there is no C compiler."""
+    if engine == "native":
+        try:
+            compiler()
+        except NativeUnavailable as error:
+            raise UserError(f"the native engine cannot run here: {error}") from None
 
 
 def _can_native(cell: Cell, phi: Nonlinearity, tensors: tuple[Tensor, ...], engine: str) -> bool:
