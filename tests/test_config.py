@@ -83,7 +83,8 @@ def configurations(draw: st.DrawFn) -> TrialConfig:
             *(
                 "numbers of a mini-batch",
                 "must not be before",
-                "two different letters",
+                "letter that different ones follow",
+                "variance must be above",
                 "even length",
             ),
             *(

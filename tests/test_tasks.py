@@ -627,7 +627,7 @@ def test_digits_are_scikit_learns_each_once() -> None:
         "validation": 400,
         "test": 400,
     }
-    other = named("digits", split=1).splits()
+    other = named("digits", split_seed=1).splits()
     assert not torch.equal(other["test"].inputs, splits["test"].inputs)
     assert {k: len(b) for k, b in other.items()} == {k: len(b) for k, b in splits.items()}
 

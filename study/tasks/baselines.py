@@ -119,7 +119,7 @@ def _readout(task: Task, seen: Callable[[Batch], Tensor]) -> tuple[Tensor, Batch
     known = 1 if task.memorized else steps
     offset = torch.zeros(known, 1, task.output_size, dtype=torch.float64, requires_grad=True)
     targets = training.to(torch.float64).targets
-    ridge = RIDGE * count / (features.numel() / count)
+    ridge = RIDGE * count**2 / max(features.numel(), 1)  # 0 of a sum that never changes
 
     search = torch.optim.LBFGS(
         [weight, offset], max_iter=ITERATIONS, history_size=20, line_search_fn="strong_wolfe"

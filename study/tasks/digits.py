@@ -26,7 +26,7 @@ class Digits(LabelTask, DatasetTask):
     The 1,797 images of 8x8 pixels that come with scikit-learn (the test part of Alpaydin & Kaynak's
     optical digits, UCI 1998), row by row, scaled to [0,1]; with ``permuted`` in one fixed random
     order, which moves neighbours far apart; by "row" eight steps of eight. Split at random,
-    stratified by class, ``split`` being the seed: 997 training, 400 validation, 400 test. One split may
+    stratified by class, ``split_seed`` being the seed: 997 training, 400 validation, 400 test. One split may
     be easier to validate than to test: at an accuracy of 0.9 the standard error of either is 0.015. The
     small sister of pixel-by-pixel MNIST, Le, Jaitly & Hinton (2015).
 
@@ -43,7 +43,7 @@ class Digits(LabelTask, DatasetTask):
     name: Literal["digits"] = "digits"
     permuted: bool = Field(default=False, description="one fixed random order of the pixels")
     by: Literal["pixel", "row"] = Field(default="pixel", description="what a step reads")
-    split: int = Field(default=0, ge=0, le=1_000_000, description="which random split")
+    split_seed: int = Field(default=0, ge=0, le=1_000_000, description="of the random split")
     solved_at: float = Field(default=0.9, gt=0.1, le=1, description="validation accuracy")
 
     @property
@@ -78,7 +78,7 @@ class Digits(LabelTask, DatasetTask):
         return scores["accuracy"] >= self.solved_at
 
     def splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
-        return _load(self.permuted, self.input_size, self.split)
+        return _load(self.permuted, self.input_size, self.split_seed)
 
 
 @lru_cache(maxsize=4)
