@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from study.engines import forward_mode, select
 from study.engines.recording import Limit, StateGradients
+from study.engines.transforms import is_written_down, transform
 from study.equations import Cell
 from study.errors import UserError
 from study.nonlinearities import Nonlinearity
@@ -49,7 +50,7 @@ class Credit(Choice):
 
         What a ``recorder`` holds is the rule's estimate of ∂L/∂s_t.
         """
-        carry = self.carry(len(x), generator)
+        carry = self.carry(x.shape[0], generator)
         return select.run(cell, phi, parameters, x, state, recorder, lengths, engine, carry, limit)
 
     def carry(self, steps: int, generator: Generator | None = None) -> Tensor | None:
@@ -154,6 +155,11 @@ class RealTime(Credit):
             if recorder is not None or limit is not None:
                 raise UserError(
                     "rtrl carries no gradient back in time that could be recorded or limited"
+                )
+            if is_written_down() or transform([x, *parameters.values(), *state.values()]):
+                raise UserError(
+                    "rtrl computes its gradient beside torch: not within torch.compile, torch.export, "
+                    "a trace, torch.func or forward-mode derivatives; credit='full' can"
                 )
             if x.requires_grad:
                 raise UserError(

@@ -1,6 +1,7 @@
 """A recurrent layer for any PyTorch code: a cell of the catalogue as an `nn.Module`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -8,7 +9,8 @@ from torch import Generator, Tensor, nn
 from study.cells import CELLS
 from study.credit import CREDIT, Credit
 from study.engines.recording import Limit, StateGradients
-from study.engines.select import ENGINES
+from study.engines.reference import state_dtype
+from study.engines.select import ENGINES, as_lengths
 from study.equations import Cell
 from study.errors import UserError, unknown
 from study.initializers import (
@@ -22,6 +24,8 @@ from study.initializers import (
     check_suits,
 )
 from study.nonlinearities import NONLINEARITIES
+
+_FULL = CREDIT.build("full")  # made once: a compiled layer cannot
 
 
 class Layer(nn.Module):
@@ -99,7 +103,7 @@ class Layer(nn.Module):
         state: Mapping[str, Tensor] | None = None,
         *,
         recorder: StateGradients | None = None,
-        lengths: Tensor | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
         credit: str | Mapping[str, object] | Credit = "full",
         generator: Generator | None = None,
         limit: Limit | float | None = None,
@@ -119,8 +123,11 @@ class Layer(nn.Module):
                 f"x must be (T, B, {self.input_size}) with T at least 1, got {tuple(x.shape)}"
             )
         start = self.initial_state(x) if state is None else self._checked(state, x)
-        parameters = {name: getattr(self, name) for name in self.cell.parameters}
-        return CREDIT.build(credit).run(
+        # What is not there is made of others, or fixed.
+        own: dict[str, Any] = self._parameters
+        parameters = {n: own[n] if n in own else getattr(self, n) for n in self.cell.parameters}
+        rule = _FULL if credit == "full" else CREDIT.build(credit)
+        return rule.run(
             self.cell,
             self.phi,
             parameters,
@@ -128,7 +135,7 @@ class Layer(nn.Module):
             start,
             generator=generator,
             recorder=recorder,
-            lengths=lengths,
+            lengths=None if lengths is None else as_lengths(lengths, x),
             engine=self.engine,
             limit=limit,
         )
@@ -151,7 +158,8 @@ class Layer(nn.Module):
 
     def initial_state(self, x: Tensor) -> dict[str, Tensor]:
         """Zeros (B,H) for every state."""
-        return {name: x.new_zeros(x.shape[1], self.hidden_size) for name in self.cell.states}
+        size = x.shape[1], self.hidden_size
+        return {n: x.new_zeros(size, dtype=state_dtype(n, x.dtype)) for n in self.cell.states}
 
     def _checked(self, state: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         if not isinstance(state, Mapping):

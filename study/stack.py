@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 
 from study.credit import Credit
 from study.engines.recording import Limit, StateGradients
+from study.engines.select import as_lengths
 from study.equations import Cell
 from study.errors import UserError
 from study.layer import Layer
@@ -52,7 +53,7 @@ class Stack(nn.Module):
         states: Sequence[Mapping[str, Tensor] | None] | None = None,
         *,
         recorders: Sequence[StateGradients | None] | None = None,
-        lengths: Tensor | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
         credit: str | Mapping[str, object] | Credit = "full",
         generator: Generator | None = None,
         limits: Sequence[Limit | float | None] | None = None,
@@ -66,6 +67,8 @@ class Stack(nn.Module):
         given = self._one_each("states", states)
         records = self._one_each("recorders", recorders)
         bounds = self._one_each("limits", limits)
+        if lengths is not None:
+            lengths = as_lengths(lengths, x)
         last: list[dict[str, Tensor]] = []
         for first in range(0, len(self.layers), self.directions):
             outputs = []
@@ -111,7 +114,6 @@ def _reversed(x: Tensor, lengths: Tensor | None) -> Tensor:
     """(T,B,…) with each sequence's own steps in the opposite order; what lies beyond stays."""
     if lengths is None:
         return x.flip(0)
-    steps = torch.arange(len(x), device=x.device)[:, None]
-    lengths = lengths.to(x.device)
+    steps = torch.arange(x.shape[0], device=x.device)[:, None]
     order = torch.where(steps < lengths, lengths - 1 - steps, steps)
     return x.gather(0, order[..., None].expand_as(x))

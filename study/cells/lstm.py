@@ -114,17 +114,21 @@ CELLS.define(
         name="minlstm",
         state="h",
         equations="""
-            f = sigmoid(W_f x + b_f)
-            i = sigmoid(W_i x + b_i)
+            d = -softplus(-(W_f x + b_f)) + softplus(-(W_i x + b_i))
+            f = sigmoid(d)
+            i = sigmoid(-d)
             a = W_h x + b_h
             g = (1 - step(-a))*(a + 0.5) + step(-a)*sigmoid(a)
-            h' = f/(f + i)*h + i/(f + i)*g
+            h' = f*h + i*g
         """,
         forget_gate="f",
         input_gate="i",
         summary="Gates that see the input alone, normalized to add up to 1",
         source="Feng et al. (2024), Were RNNs all we needed?",
-        note="The candidate is a + 1/2 from 0 on, sigmoid(a) below. No gate sees the state.",
+        note=(
+            "The candidate is a + 1/2 from 0 on, sigmoid(a) below. No gate sees the state. f is the "
+            "source's f/(f + i), in its form by logarithms: log f - log i = d, however small both are."
+        ),
     )
 )
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.func import jacrev, vmap
 
 from study.engines import reference, select
@@ -138,9 +137,33 @@ class _Run(torch.autograd.Function):
         return outputs, *last.values()
 
     @staticmethod
-    @once_differentiable
     def backward(
         ctx: Any, of_outputs: Tensor | None, *of_last: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         wanted = ctx.needs_input_grad[1:]
-        return None, *ctx.sequence.gradients(ctx.saved_tensors, wanted, of_outputs, of_last)
+        with torch.no_grad():
+            found = ctx.sequence.gradients(ctx.saved_tensors, wanted, of_outputs, of_last)
+        if torch.is_grad_enabled():
+            behind = [g for g in (*ctx.saved_tensors, of_outputs, *of_last) if g is not None]
+            present = [g for g in found if g is not None]
+            once = iter(_Once.apply(len(present), *present, *behind))
+            found = [None if g is None else next(once) for g in found]
+        return None, *found
+
+
+class _Once(torch.autograd.Function):
+    """First derivatives, connected with what they depend on, so that no second one is zero unsaid.
+
+    torch's own `once_differentiable` connects them with nothing: a gradient that is asked for by
+    name (`torch.autograd.grad`) is then found without what goes through them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(g.view_as(g) for g in tensors[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *given: Tensor) -> tuple[Tensor, ...]:
+        raise RuntimeError(
+            "rtrl has first derivatives only; use credit='full' to differentiate twice"
+        )

@@ -43,10 +43,13 @@ class Kernel:
     def __init__(self, cell: Cell, nonlinearity: Nonlinearity, dtype: torch.dtype) -> None:
         name, is_double = DTYPES[dtype]
         self.cell, self.dtype = cell, dtype
+        self._expressions = input_operands(cell)
         self.operands: list[Evaluate] = [
             lower(o.replace(phi, lambda a: nonlinearity.expression.subs(ARGUMENT, a)))
-            for o in input_operands(cell)
+            for o in self._expressions
         ]
+        self._rows: dict[int, tuple[int, int]] = {}
+        self._shapes: dict[tuple[int, tuple[int, ...]], list[torch.Size]] = {}
         text = (cell.state, cell.equations, nonlinearity.formula, _generator())
         key = hashlib.sha256("\0".join(text).encode()).hexdigest()
         loaded = library(
@@ -73,13 +76,13 @@ class Kernel:
         """
         steps, batch, hidden = inputs[0].shape[0], *start[0].shape
         sizes = self._sizes(steps, start[0], inputs, keep)
-        padded = self._calls["padded"](sizes, None)
+        numbers, padded = self.row(hidden)
         kept = steps if keep else 1
         outputs = empty((steps, batch, hidden), self.dtype)
         last = [torch.empty_like(s) for s in start]
         history = History(
-            empty((kept * self._calls["slots"](sizes, None),), self.dtype),
-            tuple(empty((steps if keep else 2, batch, padded), self.dtype) for _ in start[1:]),
+            empty((kept * batch * numbers,), self.dtype),
+            tuple([empty((steps if keep else 2, batch, padded), self.dtype) for _ in start[1:]]),
         )
         workspace = empty((self._calls["forward"](sizes, None),), torch.uint8)
         common = self._common(inputs, start, parameters, lengths, outputs, history)
@@ -113,6 +116,29 @@ class Kernel:
         )
         if limit is not None and clipped is not None:
             limit.store(clipped, entries(self.cell, outputs.shape, lengths))
+
+    def row(self, hidden: int) -> tuple[int, int]:
+        """What one sequence keeps of one step: numbers in the slots, and in each state."""
+        if hidden not in self._rows:
+            like = torch.empty(1, hidden, device="meta")
+            sizes = self._sizes(1, like, [like] * len(self.operands), True)
+            self._rows[hidden] = tuple(self._calls[c](sizes, None) for c in ("slots", "padded"))
+        return self._rows[hidden]
+
+    def weight_shapes(self, hidden: int, widths: tuple[int, ...]) -> list[torch.Size]:
+        """Those of the cell's operands, for inputs of these ``widths``."""
+        key = hidden, widths
+        if key not in self._shapes:
+            inputs = {
+                product.matrix: widths[self._expressions.index(product.operand)]
+                for product in self.cell.products.values()
+                if product.operand in self._expressions
+            }
+            self._shapes[key] = [
+                torch.Size([hidden] if p.columns is None else [hidden, inputs.get(name, hidden)])
+                for name, p in self.cell.operands.items()
+            ]
+        return self._shapes[key]
 
     def _sizes(
         self, steps: int, start: Tensor, inputs: Sequence[Tensor], keep: bool

@@ -1,23 +1,34 @@
 """The native engine: a cell over a sequence in one call of generated C, forward and backward.
 
-The derivative is computed by the kernel, not by autograd, so it cannot be differentiated again; the
-reference engine can. While a kernel runs, numbers below the smallest normal one are zero: see ``calls.h``.
+The kernels compute values and first derivatives. Whatever more is asked for, a derivative of a
+derivative or a transform of torch's, the reference engine answers from the same tensors. While a
+kernel runs, numbers below the smallest normal one are zero: see ``calls.h``.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
-from study.engines.kernel import History, Kernel, kernel
-from study.engines.memory import empty
+from study.engines import reference
+from study.engines.columns import entries
+from study.engines.operators import (
+    LIBRARY,
+    backward,
+    call_backward,
+    call_forward,
+    call_run,
+    forward,
+    read,
+    text_of,
+)
 from study.engines.prelude import operands
 from study.engines.recording import Limit, StateGradients
+from study.engines.transforms import is_batched, is_watched, is_written_down, transform
 from study.equations import Cell
 from study.nonlinearities import Nonlinearity
-from study.notation import INPUT
 
 
 def run(
@@ -36,122 +47,220 @@ def run(
     Without gradients (``torch.no_grad``, or nothing that asks for one) and without a recorder no
     history is kept. Raises NativeUnavailable when no kernel can be compiled.
     """
-    compiled = kernel(cell, phi, x.dtype)
-    inputs = [operand({INPUT: x}).contiguous() for operand in compiled.operands] or [x]
-    start = [state[name].contiguous() for name in cell.states]
-    weights = [value.contiguous() for value in operands(cell, parameters).values()]
+    text = text_of(cell, phi)
+    start = [state[name] for name in cell.states]
+    given = [parameters[name] for name in cell.parameters]
+    is_plain = not is_watched([x, *start, *given])
+    if recorder is None and not is_plain and (limit is None or is_written_down()):
+        bound = None if limit is None else limit.value
+        outputs, *last = call_run(text, x, start, given, lengths, carry, bound)
+    else:
+        outputs, *last = _over(text, x, start, given, lengths, carry, limit, recorder, is_plain)
+    return outputs, dict(zip(cell.states, last, strict=True))
+
+
+def _run(
+    text: str,
+    x: Tensor,
+    start: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    lengths: Tensor | None,
+    carry: Tensor | None,
+    limit: float | None,
+) -> list[Tensor]:
+    """What the operator does, and what autograd does of it."""
+    bound = None if limit is None else Limit(limit)
+    if transform([x, *start, *parameters]) is not None:
+        return _by_reference(text, x, start, parameters, lengths, carry, limit)
+    return _over(text, x, start, parameters, lengths, carry, bound)
+
+
+def _by_reference(
+    text: str,
+    x: Tensor,
+    start: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    lengths: Tensor | None,
+    carry: Tensor | None,
+    limit: float | None,
+) -> list[Tensor]:
+    cell, phi = read(text)
+    named = dict(zip(cell.parameters, parameters, strict=True))
+    state = dict(zip(cell.states, start, strict=True))
+    bound = None if limit is None else Limit(limit)
+    outputs, last = reference.run(cell, phi, named, x, state, None, lengths, carry, bound)
+    return [outputs, *(last[name] for name in cell.states)]
+
+
+def _shapes(
+    text: str,
+    x: Tensor,
+    start: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    lengths: Tensor | None,
+    carry: Tensor | None,
+    limit: float | None,
+) -> list[Tensor]:
+    return [x.new_empty(x.shape[0], *start[0].shape), *(x.new_empty(s.shape) for s in start)]
+
+
+LIBRARY.impl("run", _run, "CompositeExplicitAutograd")
+LIBRARY.impl("run", _run, "Autograd")
+LIBRARY.impl("run", _by_reference, "FuncTorchBatched")
+LIBRARY.impl("run", _shapes, "Meta")
+
+
+def _over(
+    text: str,
+    x: Tensor,
+    start: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    lengths: Tensor | None,
+    carry: Tensor | None,
+    limit: Limit | None,
+    recorder: StateGradients | None = None,
+    is_plain: bool = False,
+) -> list[Tensor]:
+    cell, phi = read(text)
+    values = operands(cell, dict(zip(cell.parameters, parameters, strict=True)))
+    inputs = [value.contiguous() for value in reference.inputs(cell, phi, x)]
+    start = [value.contiguous() for value in start]
+    weights = [value.contiguous() for value in values.values()]
     tensors = (*inputs, *start, *weights)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        outputs, *last = _Run.apply(compiled, recorder, lengths, carry, limit, *tensors)
-    else:
-        keep = recorder is not None
-        outputs, last, history = compiled.forward(inputs, start, weights, lengths, keep)
-        _store_values(recorder, compiled, start, outputs, history)
-    return outputs, dict(zip(cell.states, last, strict=True))
+        how = _How(text, len(inputs), len(start), limit, recorder, is_plain)
+        return list(_Run.apply(how, lengths, carry, *tensors))
+    passing = forward if is_plain else call_forward
+    results = passing(text, inputs, start, weights, lengths, recorder is not None)
+    if recorder is not None:
+        _store_values(recorder, cell, start, results)
+    return results[: 1 + len(start)]
+
+
+@dataclass(frozen=True)
+class _How:
+    """A pass but for its tensors, which are the inputs, the start and the weights, in a row."""
+
+    text: str
+    inputs: int
+    states: int
+    limit: Limit | None
+    recorder: StateGradients | None
+    is_plain: bool  # so that the forward pass need not be an operator
+
+    def parts(self, items: Sequence[Any]) -> tuple[Any, Any, Any]:
+        until = self.inputs + self.states
+        return items[: self.inputs], items[self.inputs : until], items[until:]
 
 
 class _Run(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        compiled: Kernel,
-        recorder: StateGradients | None,
-        lengths: Tensor | None,
-        carry: Tensor | None,
-        limit: Limit | None,
-        *tensors: Tensor,
+        ctx: Any, how: _How, lengths: Tensor | None, carry: Tensor | None, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
-        ctx.compiled, ctx.recorder, ctx.lengths = compiled, recorder, lengths
-        ctx.carry, ctx.limit = carry, limit
+        ctx.how = how
         ctx.set_materialize_grads(False)
-        inputs, start, weights = _parts(compiled, tensors)
-        outputs, last, history = compiled.forward(inputs, start, weights, lengths, keep=True)
-        _store_values(ctx.recorder, compiled, start, outputs, history)
-        ctx.save_for_backward(*tensors, outputs, history.slots, *history.states)
+        passing = forward if how.is_plain else call_forward
+        results = passing(how.text, *how.parts(tensors), lengths, True)
+        outputs, *kept = results
+        last, (slots, *history) = kept[: how.states], kept[how.states :]
+        if how.recorder is not None:
+            cell, _ = read(how.text)
+            _store_values(how.recorder, cell, how.parts(tensors)[1], results)
+        ctx.save_for_backward(lengths, carry, *tensors, outputs, slots, *history)
         return outputs, *last
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
-        compiled: Kernel = ctx.compiled
-        saved = ctx.saved_tensors
-        states = len(compiled.cell.states)
-        tensors, (outputs, slots, *history) = saved[: -states - 1], saved[-states - 1 :]
-        inputs, start, weights = _parts(compiled, tensors)
-        needs = _parts(compiled, ctx.needs_input_grad[5:])
-        with torch.no_grad():
-            recorded = [_like(outputs, ctx.recorder is not None) for _ in start]
-            wanted = [
-                *map(_like, inputs, needs[0]),
-                *map(_like, start, needs[1]),
-                *(
-                    torch.zeros_like(w) if n else None
-                    for w, n in zip(weights, needs[2], strict=True)
-                ),
-            ]
-            if not compiled.operands and wanted[0] is not None:
-                wanted[0].zero_()
-            compiled.backward(
-                inputs,
-                start,
-                weights,
-                ctx.lengths,
+        how: _How = ctx.how
+        lengths, carry, *saved = ctx.saved_tensors
+        tensors, (outputs, slots, *history) = saved[: -how.states - 1], saved[-how.states - 1 :]
+        needs = ctx.needs_input_grad[3:]
+        present = [g for g in given if g is not None]
+        if torch.is_grad_enabled() or transform(present) is not None or is_batched(present):
+            found = _differentiably(how, lengths, carry, tensors, needs, given)
+            return None, None, None, *found
+        passing = backward if how.is_plain and not is_watched(present) else call_backward
+        results = iter(
+            passing(
+                how.text,
+                *how.parts(tensors),
+                lengths,
                 outputs,
-                History(slots, tuple(history)),
-                [None if g is None else g.contiguous() for g in given],
-                [*recorded, *(wanted if compiled.operands else wanted[1:])],
-                ctx.carry,
-                ctx.limit,
+                slots,
+                history,
+                present,
+                [g is not None for g in given],
+                needs,
+                how.recorder is not None,
+                carry,
+                None if how.limit is None else how.limit.value,
             )
-        for name, gradients in zip(compiled.cell.states, recorded, strict=True):
-            if gradients is not None:
-                ctx.recorder.store(name, gradients)
-        if torch.is_grad_enabled():
-            wanted = _refuse_second(wanted)
-        return None, None, None, None, None, *wanted
+        )
+        cell, _ = read(how.text)
+        if how.recorder is not None:
+            for name in cell.states:
+                how.recorder.store(name, next(results))
+        found = [next(results) if needed else None for needed in needs]
+        if how.limit is not None:
+            how.limit.store(next(results), entries(cell, outputs.shape, lengths))
+        return None, None, None, *found
+
+
+def _differentiably(
+    how: _How,
+    lengths: Tensor | None,
+    carry: Tensor | None,
+    tensors: Sequence[Tensor],
+    needs: Sequence[bool],
+    given: Sequence[Tensor | None],
+) -> list[Tensor | None]:
+    """The gradients once more, by the reference engine, as a function of tensors and ``given``."""
+    cell, phi = read(how.text)
+    create = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Nodes of their own: one tensor may depend on another, and the gradients are partial ones.
+        own = [t.view_as(t) if needed else t for t, needed in zip(tensors, needs, strict=True)]
+        inputs, start, weights = how.parts(own)
+        outputs, last = reference.over(
+            cell,
+            phi,
+            dict(zip(cell.operands, weights, strict=True)),
+            inputs,
+            dict(zip(cell.states, start, strict=True)),
+            how.recorder,
+            lengths,
+            carry,
+            how.limit,
+        )
+        results = [outputs, *(last[name] for name in cell.states)]
+        passed = [
+            (result, g)
+            for result, g in zip(results, given, strict=True)
+            if g is not None and result.requires_grad
+        ]
+        wanted = [t for t, needed in zip(own, needs, strict=True) if needed]
+        if not passed:
+            return [None] * len(own)
+        found = iter(
+            torch.autograd.grad(
+                [result for result, _ in passed],
+                wanted,
+                [g for _, g in passed],
+                create_graph=create,
+                allow_unused=True,
+            )
+        )
+    return [next(found) if needed else None for needed in needs]
 
 
 def _store_values(
-    recorder: StateGradients | None,
-    compiled: Kernel,
-    start: Sequence[Tensor],
-    outputs: Tensor,
-    history: History,
+    recorder: StateGradients, cell: Cell, start: Sequence[Tensor], results: Sequence[Tensor]
 ) -> None:
-    if recorder is not None:
-        names, hidden = compiled.cell.states, outputs.shape[-1]
-        values = [outputs, *(s[..., :hidden] for s in history.states)]
-        recorder.store_values(
-            dict(zip(names, start, strict=True)), dict(zip(names, values, strict=True))
-        )
-
-
-def _like(tensor: Tensor, wanted: bool) -> Tensor | None:
-    return empty(tensor.shape, tensor.dtype) if wanted else None
-
-
-def _parts(compiled: Kernel, items: Any) -> tuple[Any, Any, Any]:
-    """(inputs, start, parameters) of a sequence that has them one after the other."""
-    inputs = max(1, len(compiled.operands))
-    states = len(compiled.cell.states)
-    return items[:inputs], items[inputs : inputs + states], items[inputs + states :]
-
-
-def _refuse_second(gradients: list[Tensor | None]) -> list[Tensor | None]:
-    present = [g.requires_grad_() for g in gradients if g is not None]
-    once = iter(_Once.apply(*present))
-    return [None if g is None else next(once) for g in gradients]
-
-
-class _Once(torch.autograd.Function):
-    """Passes first derivatives through, and says what to do when they are differentiated."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor, ...]:
-        return tuple(g.view_as(g) for g in gradients)
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, *given: Tensor) -> tuple[Tensor, ...]:
-        raise RuntimeError(
-            "the native engine has first derivatives only; "
-            "use engine='reference' to differentiate twice"
-        )
+    """``results`` are those of ``longlag::forward`` with its history."""
+    outputs, *others = results
+    history = others[len(start) + 1 :]
+    values = [outputs, *(s[..., : outputs.shape[-1]] for s in history)]
+    recorder.store_values(
+        dict(zip(cell.states, start, strict=True)), dict(zip(cell.states, values, strict=True))
+    )

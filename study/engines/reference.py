@@ -3,7 +3,7 @@
 Slow but plain, on any device and in any precision; every other engine must agree with it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import torch
@@ -16,7 +16,7 @@ from study.engines.recording import Limit, StateGradients
 from study.engines.schedule import Stage, schedule
 from study.equations import Cell
 from study.nonlinearities import Nonlinearity
-from study.notation import INPUT, PRIME
+from study.notation import INPUT, PRIME, TIME
 
 
 def run(
@@ -38,19 +38,42 @@ def run(
     are zero there. What ``carry`` (T,) and
     ``limit`` do to the gradient: see `study.engines.select.run`.
     """
-    plan = _plan(cell, phi)
+    weights = operands(cell, parameters)
+    read = inputs(cell, phi, x)
+    return over(cell, phi, weights, read, state, recorder, lengths, carry, limit)
+
+
+def inputs(cell: Cell, phi: Nonlinearity, x: Tensor) -> list[Tensor]:
+    """(T,B,·) what of the input matrices are applied to, in their order; x where there is none."""
+    return [operand({INPUT: x}) for _, operand in _plan(cell, phi).inputs] or [x]
+
+
+def over(
+    cell: Cell,
+    phi: Nonlinearity,
+    weights: Mapping[str, Tensor],
+    read: Sequence[Tensor],
+    state: Mapping[str, Tensor],
+    recorder: StateGradients | None = None,
+    lengths: Tensor | None = None,
+    carry: Tensor | None = None,
+    limit: Limit | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """`run` from what has been computed once for the pass: ``cell.operands``, and `inputs`."""
+    plan, x = _plan(cell, phi), read[0]
+    state = {name: value.to(state_dtype(name, x.dtype)) for name, value in state.items()}
     shape = next(iter(state.values())).shape
-    parameters = operands(cell, parameters)
-    fixed = {name: parameters[name] for name, p in cell.operands.items() if p.columns is None}
-    weights = {stage: torch.cat([parameters[m] for m in stage.matrices]) for stage in plan.stages}
+    fixed = {name: weights[name] for name, p in cell.operands.items() if p.columns is None}
+    wide = {stage: torch.cat([weights[m] for m in stage.matrices]) for stage in plan.stages}
     projected = [
-        (stage, (operand({INPUT: x}) @ weights[stage].T).unbind(0))
-        for stage, operand in plan.inputs
+        (stage, (operand @ wide[stage].T).unbind(0))
+        for (stage, _), operand in zip(plan.inputs, read, strict=False)
     ]
 
     factors = [1.0] * len(x) if carry is None else carry.tolist()
     limiter = None if limit is None else Limiter(cell, limit, shape, x, lengths)
 
+    dtype_of = {name + PRIME: value.dtype for name, value in state.items()}
     now = dict(state)
     history: dict[str, list[Tensor]] = {name: [] for name in cell.states}
     for t in range(len(x)):
@@ -61,13 +84,16 @@ def run(
             values |= _parts(stage, rows[t], limiter, t)
         for item, evaluate in plan.steps:
             if isinstance(item, Stage):
-                product = _as_state(evaluate(values), shape, x) @ weights[item].T
+                product = _as_state(evaluate(values), shape, x, x.dtype) @ wide[item].T
                 values |= _parts(item, product, limiter, t)
             else:
                 values[item] = evaluate(values)
                 if recorder is not None and item.endswith(PRIME):
-                    values[item] = _own(_as_state(values[item], shape, x))
-        new = {name: _as_state(values[name + PRIME], shape, x) for name in cell.states}
+                    values[item] = _own(_as_state(values[item], shape, x, dtype_of[item]))
+        new = {
+            name: _as_state(values[name + PRIME], shape, x, dtype_of[name + PRIME])
+            for name in cell.states
+        }
         for name, value in new.items():
             history[name].append(value)
         now = new if lengths is None else _hold(new, now, (t < lengths)[:, None])
@@ -98,16 +124,21 @@ class _Plan:
 _plan: Callable[[Cell, Nonlinearity], _Plan] = lru_cache(maxsize=256)(_Plan)
 
 
+def state_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
+    """That of a state of a cell in ``dtype``: the step's index counts on where 257 is no number."""
+    return torch.promote_types(dtype, torch.float32) if name == TIME else dtype
+
+
 def _parts(stage: Stage, product: Tensor, limiter: Limiter | None, t: int) -> dict[str, Tensor]:
     names = [symbol.name for symbol in stage.symbols]
     parts = dict(zip(names, product.chunk(len(names), dim=-1), strict=True))
     return parts if limiter is None else {n: limiter(n, part, t) for n, part in parts.items()}
 
 
-def _as_state(value: Tensor | float, shape: torch.Size, like: Tensor) -> Tensor:
+def _as_state(value: Tensor | float, shape: torch.Size, like: Tensor, dtype: torch.dtype) -> Tensor:
     if not isinstance(value, Tensor):  # an ablation may make a state constant
-        return like.new_full(shape, float(value))
-    return value if value.shape == shape else value.expand(shape)
+        return like.new_full(shape, float(value), dtype=dtype)
+    return (value if value.shape == shape else value.expand(shape)).to(dtype)
 
 
 def _own(value: Tensor) -> Tensor:

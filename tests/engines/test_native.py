@@ -176,13 +176,24 @@ def test_changed_outputs_are_noticed():
         loss.backward()
 
 
-def test_double_backward_names_the_reference_engine():
-    case, what = _lstm()
-    x = case.x.clone().requires_grad_()
-    outputs, _ = native.run(*what, case.parameters, x, case.state)
-    (gradient,) = torch.autograd.grad(outputs.sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="engine='reference'"):
-        gradient.sum().backward()
+@pytest.mark.parametrize("lengths", [None, [4, 1, 6]])
+def test_a_derivative_of_the_gradient_is_that_of_the_reference_engine(lengths):
+    """Of a gradient penalty that depends on all: the input is one of the states' too."""
+    case, what = _lstm(sizes=(6, 3, 5, 5), lengths=lengths)
+    found = []
+    for engine in ("reference", "native"):
+        x = case.x.clone().requires_grad_()
+        weights = {n: p.clone().requires_grad_() for n, p in case.parameters.items()}
+        state = {**case.state, "h": x[0].sin()}
+        recorder = StateGradients()
+        outputs, _ = select.run(*what, weights, x, state, recorder, case.lengths, engine)
+        leaves = [x, *weights.values()]
+        loss = (outputs * case.weights).sin().sum()
+        firsts = torch.autograd.grad(loss, leaves, create_graph=True)
+        seconds = torch.autograd.grad(sum(g.square().sum() for g in firsts), leaves)
+        assert all((g != 0).any() for g in seconds)
+        found.append([*firsts, *seconds, recorder["h"], recorder["c"]])
+    assert max(map(distance, *found)) <= EXACT
 
 
 def test_inference_keeps_no_graph_and_gives_the_same_numbers():
