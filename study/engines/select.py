@@ -105,7 +105,8 @@ def _of_one_dtype(
     through all steps, and torch keeps what loses by few places in float32 in the same way.
     """
     dtype = x.dtype if not parameters else next(iter(parameters.values())).dtype
-    if torch.is_autocast_enabled("cpu" if x.is_cpu else x.device.type):
+    kind = "cpu" if x.is_cpu else x.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         if not x.is_cpu:
             return x, parameters, state
         x = x.to(dtype)
