@@ -124,7 +124,8 @@ def _forward_shapes(
     steps, (batch, hidden) = like.shape[0], start[0].shape
     results = [like.new_empty(steps, batch, hidden), *(s.new_empty(batch, hidden) for s in start)]
     if keep:
-        slots, padded = _kernel(text, like.dtype).row(hidden)
+        # The padding is of a known width: a compiled layer's is as fixed as its weights'.
+        slots, padded = _kernel(text, like.dtype).row(int(hidden))
         results.append(like.new_empty(steps * batch * slots))
         results += [like.new_empty(steps, batch, padded) for _ in start[1:]]
     return results

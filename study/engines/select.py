@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 
 import torch
 from torch import Tensor
@@ -16,8 +15,6 @@ from study.engines.transforms import constant, is_stand_in, is_written_down, tra
 from study.equations import Cell
 from study.errors import UserError, unknown
 from study.nonlinearities import Nonlinearity
-
-_is_on_cpu = attrgetter("is_cpu")
 
 ENGINES = ("auto", "native", "reference")
 
@@ -145,7 +142,7 @@ def _say(text: str) -> None:
 def _obstacle(tensors: Sequence[Tensor]) -> str | None:
     """The one guard of the native engine: why it must not be given these tensors."""
     dtype = tensors[0].dtype
-    if not all(map(_is_on_cpu, tensors)):
+    if {tensor.is_cpu for tensor in tensors} != {True}:
         other = next(t.device.type for t in tensors if not t.is_cpu)
         return f"the native engine is for the CPU, the data are on {other}"
     if dtype not in DTYPES:
