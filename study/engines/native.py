@@ -69,10 +69,9 @@ def _run(
     limit: float | None,
 ) -> list[Tensor]:
     """What the operator does, and what autograd does of it."""
-    bound = None if limit is None else Limit(limit)
     if transform([x, *start, *parameters]) is not None:
         return _by_reference(text, x, start, parameters, lengths, carry, limit)
-    return _over(text, x, start, parameters, lengths, carry, bound)
+    return _over(text, x, start, parameters, lengths, carry, limit)
 
 
 def _by_reference(
@@ -117,7 +116,7 @@ def _over(
     parameters: Sequence[Tensor],
     lengths: Tensor | None,
     carry: Tensor | None,
-    limit: Limit | None,
+    limit: Limit | float | None,
     recorder: StateGradients | None = None,
     is_plain: bool = False,
 ) -> list[Tensor]:
@@ -144,9 +143,13 @@ class _How:
     text: str
     inputs: int
     states: int
-    limit: Limit | None
+    limit: Limit | float | None  # a number where nobody asks how often it acted
     recorder: StateGradients | None
     is_plain: bool  # so that the forward pass need not be an operator
+
+    @property
+    def bound(self) -> float | None:
+        return self.limit.value if isinstance(self.limit, Limit) else self.limit
 
     def parts(self, items: Sequence[Any]) -> tuple[Any, Any, Any]:
         until = self.inputs + self.states
@@ -194,7 +197,7 @@ class _Run(torch.autograd.Function):
                 needs,
                 how.recorder is not None,
                 carry,
-                None if how.limit is None else how.limit.value,
+                how.bound,
             )
         )
         cell, _ = read(how.text)
@@ -202,7 +205,7 @@ class _Run(torch.autograd.Function):
             for name in cell.states:
                 how.recorder.store(name, next(results))
         found = [next(results) if needed else None for needed in needs]
-        if how.limit is not None:
+        if isinstance(how.limit, Limit):
             how.limit.store(next(results), entries(cell, outputs.shape, lengths))
         return None, None, None, *found
 
@@ -231,7 +234,7 @@ def _differentiably(
             how.recorder,
             lengths,
             carry,
-            how.limit,
+            Limit(how.limit) if isinstance(how.limit, float) else how.limit,
         )
         results = [outputs, *(last[name] for name in cell.states)]
         passed = [
