@@ -104,10 +104,10 @@ def sweep(
     """Run a study: every arm's trials, then the winners on fresh seeds. Run again to resume."""
     from rich.console import Console
 
-    from study import space_file
+    from study import space_file, space_index
     from study.config import read_settings
 
-    path = space_file.find(space)
+    path = space_index.find(space)
     chosen = read_settings(settings or [])
     loaded = space_file.load(path, chosen, trials=trials, seed=seed, name=as_name)
     console = Console(highlight=False, markup=False)
@@ -218,8 +218,11 @@ def report(
     ] = None,
 ) -> int:
     """Write a study's comparison: one HTML page, its figures and its tables."""
+    from longlag import check_ours
+
+    check_ours("analysis")
     from analysis.report import write_report
-    from study.space_file import check_study_name
+    from study.space_index import check_study_name
     from study.tracking import Store
 
     check_study_name(study)
@@ -259,6 +262,11 @@ def list_(
     """List what there is of a kind."""
     from rich.console import Console
 
+    if what == "spaces":  # loads nothing of what the other lists are made from
+        from study.space_index import listing
+
+        Console(highlight=False, markup=False).print(listing())
+        return 0
     from study.descriptions import LISTS
 
     if what is None:

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from study import space_index
 from study.cells import CELLS
 from study.clipping import CLIPPING
 from study.config import GROUPS, TrialConfig, plain_settings
@@ -22,7 +23,8 @@ from study.models.attention import ATTENTION
 from study.nonlinearities import NONLINEARITIES
 from study.registry import Choices
 from study.regularizers import REGULARIZERS
-from study.space_file import available, find, load
+from study.space_file import load
+from study.space_index import find
 from study.spaces import Searched, Space, check_files, planned_trials
 from study.task_drawing import example
 from study.tasks import TASKS
@@ -133,23 +135,6 @@ def _bounds(info: FieldInfo) -> str:
     return " and ".join(words[sign].format(limit) for sign, limit in limits.items())
 
 
-def _spaces() -> RenderableType:
-    table = _table("space", "arms", "trials an arm", "question")
-    for name, path in available().items():
-        try:
-            space = load(path)
-        except UserError as error:
-            table.add_row(name, "", "", Text(f"cannot be read: {error}", style="red"))
-            continue
-        table.add_row(
-            name,
-            str(len(space.arms())),
-            str(planned_trials(space)),
-            " ".join(space.question.split()),
-        )
-    return table
-
-
 LISTS: dict[str, Callable[[], RenderableType]] = {
     "cells": _cells,
     "nonlinearities": _nonlinearities,
@@ -160,7 +145,7 @@ LISTS: dict[str, Callable[[], RenderableType]] = {
     "regularizers": _regularizers,
     "tasks": _tasks,
     "settings": _settings,
-    "spaces": _spaces,
+    "spaces": space_index.listing,
 }
 
 

@@ -1,6 +1,5 @@
 """A search space's TOML file: found, read, and validated down to every arm's configurations."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,52 +9,12 @@ from pydantic import ValidationError
 
 from study.config import full_name
 from study.errors import UserError, unknown
-from study.limits import name_problem
 from study.registry import describe_problem
 from study.space_check import check_space
+from study.space_index import check_study_name
 from study.space_sections import compare_of, fixed_of, search_of
 from study.spaces import Space
 from study.toml import Scalar, read_toml
-
-PACKAGED = Path(__file__).resolve().parent.parent / "search_spaces"
-
-
-def find(name_or_path: str) -> Path:
-    """The file of a study: a path, or a name in ./search_spaces or in the ones that come along.
-
-    Raises UserError.
-    """
-    if name_or_path.endswith(".toml") or _is_file(name_or_path):
-        if not _is_file(name_or_path):
-            there = os.path.lexists(name_or_path.replace("\0", ""))
-            problem = "no regular file" if there else "no such file"
-            raise UserError(f"{problem}: {name_or_path}")
-        return Path(name_or_path)
-    check_study_name(name_or_path)
-    known = available()
-    if name_or_path not in known:
-        raise unknown("search space", name_or_path, known)
-    return known[name_or_path]
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except OSError:  # longer than any file name can be
-        return False
-
-
-def available() -> dict[str, Path]:
-    """Name -> file, of the folder one works in first, then of the package."""
-    folders = [PACKAGED, Path("search_spaces").resolve()]
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
-
-
-def check_study_name(name: str) -> str:
-    """The name. Raises UserError when no study can have it."""
-    if problem := name_problem(name):
-        raise UserError(problem)
-    return name
 
 
 def load(path: Path, settings: Mapping[str, Scalar] | None = None, **overrides: Any) -> Space:

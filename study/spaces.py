@@ -16,6 +16,7 @@ from study.errors import UserError
 from study.labels import spoken
 from study.limits import NOTES, QUESTION, SEED, text_problem
 from study.seeding import derive
+from study.space_index import TRIALS
 from study.toml import Scalar
 
 
@@ -66,7 +67,7 @@ class Space(BaseModel):
     notes: str = ""
     sampler: Literal["sobol", "random", "grid", "tpe"] = "sobol"
     pruner: Literal["none", "beaten", "halving", "median"] = "none"
-    trials: int = Field(default=10, ge=1, le=100_000)
+    trials: int = Field(default=TRIALS, ge=1, le=100_000)
     confirmations: int = Field(default=3, ge=0, le=1000)
     seed: int = Field(
         default_factory=lambda given: derive(0, "study", given["name"]), ge=0, le=SEED

@@ -29,7 +29,7 @@ from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
 from study.models.attention import ATTENTION
 from study.nonlinearities import NONLINEARITIES
 from study.regularizers import REGULARIZERS
-from study.space_file import available
+from study.space_index import available
 from study.spaces import Space
 from study.tasks import TASKS
 from study.tracking import Store

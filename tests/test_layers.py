@@ -1,11 +1,16 @@
 """Architecture: imports point to lower layers only, and heavy libraries have one home each."""
 
 import ast
+import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import longlag
+import study
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(p for p in (ROOT / "study").rglob("*.py") if "__pycache__" not in p.parts)
@@ -15,6 +20,8 @@ FILES = sorted(p for p in (ROOT / "study").rglob("*.py") if "__pycache__" not in
 LAYERS = [
     ["limits", "interruption", "denormals"],
     ["errors"],
+    ["toml"],
+    ["space_index"],
     ["notation", "registry", "seeding", "labels", "store_address"],
     ["functions", "forms", "design"],
     ["expressions"],
@@ -26,7 +33,7 @@ LAYERS = [
     ["stack", "bench", "regularizers", "task_drawing", "feedforward"],
     ["models"],
     ["probes"],
-    ["sections", "toml", "pictures"],
+    ["sections", "pictures"],
     ["suitability"],
     ["config"],
     ["construction", "guessing", "weights", "divergence"],
@@ -120,9 +127,10 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-def test_help_loads_no_heavy_library() -> None:
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["list", "spaces"]], ids=" ".join)
+def test_what_needs_no_heavy_library_loads_none(words: list[str]) -> None:
     code = (
-        "import sys\nsys.argv = ['longlag', '--help']\nfrom study.cli import main\n"
+        f"import sys\nsys.argv = ['longlag', *{words}]\nfrom longlag import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
     )
     heavy = {"torch", "mlflow", "optuna", "numpy", "sympy", "sklearn", "matplotlib", "pandas"}
@@ -159,11 +167,66 @@ assert kinds[-1] == "result", kinds
     assert not loaded_by(code) & {"mlflow", "optuna", "matplotlib", "pandas", "typer"}
 
 
-def test_public_names_exist_and_are_lazy() -> None:
-    import study
+@pytest.mark.parametrize("name", ["list", "show"])
+def test_a_page_loads_torch_but_neither_store_nor_search(name: str) -> None:
+    words = {"list": ["list", "settings"], "show": ["show", "cell", "lstm"]}[name]
+    code = (
+        f"import sys\nsys.argv = ['longlag', *{words}]\nfrom longlag import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
+    )
+    assert not loaded_by(code) & {"mlflow", "optuna", "sklearn", "matplotlib", "pandas", "scipy"}
 
-    for name in study.__all__:
-        assert getattr(study, name) is not None
+
+@pytest.mark.parametrize("module", ["longlag", "study"])
+def test_public_names_exist_and_are_lazy(module: str) -> None:
+    face = importlib.import_module(module)
+    for name in face.__all__:
+        assert getattr(face, name) is getattr(study, name)
     with pytest.raises(AttributeError, match="nonsense"):
-        study.nonsense  # noqa: B018
-    assert "torch" not in loaded_by("import study")
+        face.nonsense  # noqa: B018
+    assert "torch" not in loaded_by(f"import {module}")
+
+
+def test_the_public_face_shows_what_type_checkers_see() -> None:
+    tree = ast.parse(Path(longlag.__file__).read_text(encoding="utf-8"))
+    (guarded,) = [n for n in tree.body if isinstance(n, ast.If)]
+    seen = {
+        alias.name for n in ast.walk(guarded) if isinstance(n, ast.ImportFrom) for alias in n.names
+    }
+    assert seen == set(longlag.__all__) == set(study.__all__) <= set(dir(longlag))
+    assert longlag.__version__ == study.__version__
+
+
+@pytest.mark.parametrize(("package", "command"), [("study", "list"), ("analysis", "report")])
+@pytest.mark.parametrize("shape", ["{}.py", "{}/__init__.py"])
+def test_a_users_own_module_of_our_name_is_told_in_one_line(
+    package: str, command: str, shape: str, tmp_path: Path
+) -> None:
+    theirs = tmp_path / shape.format(package)
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text("print('theirs')\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "longlag", command, "cells"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert str(theirs) in done.stderr
+    assert "rename" in done.stderr
+
+
+def test_a_script_is_told_so_too(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text("from longlag import Layer\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "study.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert "longlag.Shadowed: Python finds" in last
+    assert str(tmp_path / "study.py") in last

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlParam, SqlRun, SqlTag
 from mlflow.utils import validation
 
-from study import limits, space_file
+from study import limits, space_file, space_index
 from study.config import GROUPS, TrialConfig, known_names, plain_settings
 from study.errors import UserError
 from study.notes import experiment_note
@@ -89,13 +89,13 @@ def test_a_study_is_not_called_as_somebody_elses_experiment(name: str) -> None:
     with pytest.raises(UserError, match="give the study another name"):
         space(study={"name": name}, fixed={})
     with pytest.raises(UserError, match="give the study another name"):
-        space_file.check_study_name(name)
+        space_index.check_study_name(name)
 
 
 @pytest.mark.parametrize("name", ["..", ".a", "", " ", "a b", "a/b", "a\0", "-a", "é", "a" * 65])
 def test_a_study_has_a_name_that_files_can_have(name: str) -> None:
     with pytest.raises(UserError, match="letters, digits"):
-        space_file.check_study_name(name)
+        space_index.check_study_name(name)
 
 
 @pytest.mark.parametrize("key", ["question", "notes"])

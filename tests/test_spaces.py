@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from task_files import MAKERS
 
-from study import space_file
+from study import space_file, space_index
 from study.config import TrialConfig, known_names
 from study.errors import MissingFiles, UserError
 from study.spaces import Searched, Space, check_files, planned_trials
@@ -187,12 +187,12 @@ def test_described_is_json_and_changes_with_the_space(tmp_path: Path) -> None:
     assert load(GOOD.replace("0.001", "0.002"), tmp_path).described() != one.described()
 
 
-@pytest.mark.parametrize("name", list(space_file.available()))
+@pytest.mark.parametrize("name", list(space_index.available()))
 def test_every_packaged_space_is_valid(name: str, tmp_path: Path) -> None:
-    space = space_file.load(space_file.find(name))
+    space = space_file.load(space_index.find(name))
     if (task := space.fixed.get("task.name")) in MAKERS:
         files = {f"task.{key}": value for key, value in MAKERS[task](tmp_path).items()}
-        space = space_file.load(space_file.find(name), files)
+        space = space_file.load(space_index.find(name), files)
     assert space.name == name
     assert space.question
     for arm in space.arms():
@@ -204,9 +204,9 @@ def test_spaces_are_found_here_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "search_spaces").mkdir()
     (tmp_path / "search_spaces" / "mine.toml").write_text(GOOD)
     (tmp_path / "search_spaces" / "quickstart.toml").write_text(GOOD)
-    assert space_file.find("mine").parent == tmp_path / "search_spaces"
-    assert space_file.find("quickstart").parent == tmp_path / "search_spaces"
-    assert space_file.find("search_spaces/mine.toml").is_file()
+    assert space_index.find("mine").parent == tmp_path / "search_spaces"
+    assert space_index.find("quickstart").parent == tmp_path / "search_spaces"
+    assert space_index.find("search_spaces/mine.toml").is_file()
 
 
 def test_a_condition_that_some_arms_meet_is_searched_in_those(tmp_path: Path) -> None:
@@ -474,7 +474,7 @@ def test_bytes_that_are_no_text_and_folders_are_refused(tmp_path: Path) -> None:
         space_file.load(tmp_path)
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(UserError, match=r"folder\.toml"):
-        space_file.find(str(tmp_path / "folder.toml"))
+        space_index.find(str(tmp_path / "folder.toml"))
 
 
 @pytest.mark.parametrize(
@@ -492,7 +492,7 @@ def test_bytes_that_are_no_text_and_folders_are_refused(tmp_path: Path) -> None:
 )
 def test_a_space_that_does_not_exist(name: str, fragment: str) -> None:
     with pytest.raises(UserError, match=fragment) as refusal:
-        space_file.find(name)
+        space_index.find(name)
     assert "\n" not in str(refusal.value)
 
 

@@ -28,7 +28,8 @@ from study.config import TrialConfig, known_names
 from study.errors import UserError
 from study.execution import Job, Message
 from study.search import ArmSearch, Journal, confirmation_seed, open_searches, trial_seed
-from study.space_file import find, load
+from study.space_file import load
+from study.space_index import find
 from study.spaces import Space, planned_trials
 from study.spool import Spool
 from study.sweep import Sweep, SweepStatus
