@@ -35,9 +35,9 @@ def check_ours(package: str) -> None:
     """Raises Shadowed unless the package that an import finds is the one beside this file."""
     ours = _HERE / package
     spec = find_spec(package)
-    places = list(spec.submodule_search_locations or [spec.origin]) if spec else []
-    if not any(place and Path(place).resolve() == ours for place in places):
-        found = (spec and (spec.origin or next(iter(places), None))) or "nothing"
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not any(Path(folder).resolve() == ours for folder in folders):
+        found = (spec.origin if spec else None) or (folders[0] if folders else "nothing")
         raise Shadowed(
             f"Python finds {found} under the name {package!r}, where longlag has a package of its "
             f"own ({ours}); rename the one found, or run from another folder"
