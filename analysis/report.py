@@ -28,6 +28,7 @@ from analysis.pruning import pruning
 from analysis.runs import Reader, Results, read_study
 from analysis.statistics import Interval
 from analysis.summary import importances, pairs, summarize
+from study import addresses
 
 DPI = 200
 SEED = 0  # of the bootstrap, so that the same runs give the same report
@@ -201,9 +202,9 @@ def _render(
             row["confirmed"], row["confirmations"], row["confirmed_low"], row["confirmed_high"]
         ),
         spread=_spread,
-        link=lambda run_id: f"{ui}/#/experiments/{results.experiment_id}/runs/{run_id}",
+        link=lambda run_id: f"{ui}/{addresses.run(results.experiment_id, run_id)}",
         outcome=lambda name: style.OUTCOMES[name][2] if name in style.OUTCOMES else name,
-        experiment_link=f"{ui}/#/experiments/{results.experiment_id}",
+        experiment_link=f"{ui}/{addresses.runs(results.experiment_id)}",
         unfinished=int(summary["unfinished"].sum()),
         planned=int(summary["planned"].sum()),
         ended=int(summary["trials"].sum()),

@@ -16,9 +16,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from analysis.placement import PageLayout, add_label
 
 WIDTH = 7.0  # inches: the text width of an A4 or letter page
 FONT = 9.5  # points at that width
@@ -132,8 +133,8 @@ def rows(counts: Sequence[int], height: float | Sequence[float] = 2.5) -> tuple[
     ]
 
 
-def _layout() -> ConstrainedLayoutEngine:
-    return ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.04)
+def _layout() -> PageLayout:
+    return PageLayout(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.04)
 
 
 def legend_below(figure: Figure, handles: Sequence[Any], **options: Any) -> None:
@@ -153,36 +154,49 @@ def legend_below(figure: Figure, handles: Sequence[Any], **options: Any) -> None
 
 
 def levels(axes: Axes, marks: Mapping[str, float]) -> None:
-    """Labelled horizontal reference lines, the labels in the margin at the right."""
-    ordered = sorted(marks.items(), key=lambda mark: -mark[1])
-    for value in marks.values():  # the first, for they set the axis's limits
-        axes.axhline(value, alpha=0)
-    nudge = 4 if len(ordered) < 2 or _apart(axes, ordered[0][1], ordered[1][1]) > 0.1 else 0
-    for place, (label, value) in enumerate(ordered):
-        # The highest label stands on its line and the next hangs from its own, lest they meet.
-        anchor = "center" if len(ordered) == 1 or place > 1 else ("bottom", "top")[place]
-        dashes = "--" if label.startswith("solved") else ":"
-        axes.axhline(value, color=MUTED, linewidth=1.0, linestyle=dashes, zorder=1)
-        axes.annotate(
-            textwrap.fill(plain(f"{label} {value:.3g}", 60), 20),
+    """Labelled horizontal reference lines, the labels in the margin at the right.
+
+    A label that would meet another is moved off its line, to which a thin line leads.
+    """
+    told = {f"{label}{_before_number(label)}{value:.3g}": value for label, value in marks.items()}
+    width = _fitting(axes, list(told))
+    for text, value in told.items():
+        axes.axhline(
+            value,
+            color=MUTED,
+            linewidth=1.0,
+            linestyle="--" if text.startswith("solved") else ":",
+            zorder=1,
+        )
+        add_label(
+            axes,
+            "y",
+            textwrap.fill(plain(text, 60), width),
             xy=(1, value),
             xycoords=("axes fraction", "data"),
-            xytext=(4, {"bottom": -nudge, "top": nudge}.get(anchor, 0)),
+            xytext=(9, 0),
             textcoords="offset points",
             ha="left",
-            va=anchor,
+            va="center",
             fontsize=FONT - 0.5,
             linespacing=1.05,
             color=MUTED,
+            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6}
+            | {"shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)},
         )
 
 
-def _apart(axes: Axes, first: float, second: float) -> float:
-    """How far two values are from each other on the vertical axis, as a share of it."""
-    place = axes.yaxis.get_transform().transform
-    low, high = place(np.asarray(axes.get_ylim()))
-    one, other = place(np.asarray([first, second]))
-    return abs(one - other) / abs(high - low) if high != low else 0.0
+def _before_number(label: str) -> str:
+    """A colon, lest a label that ends in a number run into its value; "solved below" needs none."""
+    return " " if label.endswith((" below", " from", " =")) else ": "
+
+
+def _fitting(axes: Axes, texts: Sequence[str]) -> int:
+    """Letters a line with which all labels stand beside the axes: as few as these can do with."""
+    inches = axes.get_window_extent().height / axes.figure.dpi  # before its own labels take some
+    room = 0.75 * inches * 72 / (1.3 * FONT)  # lines
+    widths = [20, 30, 44, 60]
+    return next((w for w in widths if sum(len(textwrap.wrap(t, w)) for t in texts) <= room), 60)
 
 
 def logarithmic(axis: Axis) -> None:

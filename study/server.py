@@ -8,12 +8,19 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from study.addresses import experiments, runs
 from study.errors import UserError
 from study.store_address import given_address, without_password
 from study.tracking import FOLDER, Store
 from study.views import saved
 
 HOST = "127.0.0.1"
+
+
+def front(store: Store) -> str:
+    """The page to begin with: the only study's runs, or of several studies the list."""
+    studies = store.headings()
+    return runs(studies[0].experiment_id) if len(studies) == 1 else experiments()
 
 
 def view_links(store: Store, root: str) -> list[str]:
@@ -32,7 +39,8 @@ def serve(folder: Path, port: int) -> int:
     """Runs until Ctrl-C. Raises UserError when there is no store or the port is taken."""
     uri = given_address(create=False)
     if uri is not None and uri.startswith(("http://", "https://")):
-        print(f"the store is a server already: open {without_password(uri)}")
+        shown = without_password(uri).rstrip("/")
+        print(f"the store is a server already: open {shown}/{experiments()}")
         return 0
     store = Store.open(folder)
     with socket.socket() as probe:
@@ -42,7 +50,7 @@ def serve(folder: Path, port: int) -> int:
         except OSError:
             raise UserError(f"port {port} is taken; choose another with --port") from None
     root = f"http://{HOST}:{port}"
-    print(f"MLflow UI: {root}  (takes some seconds to start; Ctrl-C ends it)")
+    print(f"MLflow UI: {root}/{front(store)}  (takes some seconds to start; Ctrl-C ends it)")
     print("\n".join(view_links(store, root)), flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--default-artifact-root", str(folder.resolve() / FOLDER / "artifacts")]

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
 
+from study.addresses import runs
 from study.cells import CELLS
 from study.labels import spoken
 from study.limits import EXPERIMENT_TAG, KEY
@@ -24,7 +24,6 @@ from study.toml import Scalar
 
 TAG = "mlflow.sharedViewState."
 CUSTOM_MODELS = {"mlflow.experimentKind": "custom_model_development"}
-_WORKFLOW = "machine_learning"  # the UI opens with its side for language models
 
 ARM_METRICS = (
     "confirmed/solved_fraction",
@@ -110,11 +109,8 @@ class View:
 
     def url(self, experiment_id: str) -> str:
         """Relative to the server's root. With search facets in the link MLflow would ignore the key."""
-        mode = "&compareRunsMode=CHART" if self.charts else ""
-        return (
-            f"#/experiments/{experiment_id}/runs?workflowType={_WORKFLOW}"
-            f"&viewStateShareKey={quote(self.key, safe='')}{mode}"
-        )
+        mode = {"compareRunsMode": "CHART"} if self.charts else {}
+        return runs(experiment_id, viewStateShareKey=self.key, **mode)
 
 
 def views(space: Space, confirmed: bool = True) -> list[View]:
@@ -166,8 +162,7 @@ def saved(tags: Mapping[str, str]) -> list[View]:
 def children_url(experiment_id: str, run_id: str) -> str:
     """A table of the runs under an arm's, relative to the server's root."""
     found = _searched(f"tags.`mlflow.parentRunId` = '{run_id}'", _metric("score"))
-    facets = urlencode({"workflowType": _WORKFLOW, **found, "orderByAsc": "true"})
-    return f"#/experiments/{experiment_id}/runs?{facets}"
+    return runs(experiment_id, **(found | {"orderByAsc": "true"}))
 
 
 def run_color(space: Space, arm: Arm) -> str:

@@ -18,7 +18,7 @@ FILES = sorted(p for p in (ROOT / "study").rglob("*.py") if "__pycache__" not in
 # From the bottom up. A folder stands for its files; a module imports its own folder and lower layers,
 # never a peer.
 LAYERS = [
-    ["limits", "interruption", "denormals"],
+    ["limits", "interruption", "denormals", "addresses"],
     ["errors"],
     ["toml"],
     ["space_index"],

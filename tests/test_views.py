@@ -1,14 +1,17 @@
 """The views in the MLflow UI. What the UI makes of them can only be seen in a browser."""
 
 import json
+import re
 
 import pytest
 
+from study import addresses
 from study.config import TrialConfig
 from study.messages import message
 from study.notes import arm_note, experiment_note
-from study.server import view_links
-from study.space_file import available, load
+from study.server import front, view_links
+from study.space_file import load
+from study.space_index import available
 from study.spaces import Space
 from study.tracking import Store
 from study.training import train
@@ -202,3 +205,29 @@ def test_the_server_lists_the_views_of_every_study(tmp_path, monkeypatch):
     assert lines[0] == "s"
     assert lines[1].split() == ["Arms", f"http://here/{views(space())[0].url(number)}"]
     assert len(lines) == 1 + len(views(space()))
+
+
+def test_the_first_page_is_the_table_of_the_only_study_or_the_list(tmp_path, monkeypatch):
+    # Seen in a browser: without the workflow MLflow 3.17 opens pages for language models.
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    store = Store.open(tmp_path, create=True)
+    listed = "#/experiments?workflowType=machine_learning"
+    assert front(store) == listed
+    number = store.experiment("s", {"longlag.study": "s"})
+    store.experiment("train", {})
+    assert front(store) == f"#/experiments/{number}/runs?workflowType=machine_learning"
+    store.experiment("r", {"longlag.study": "r"})
+    assert front(store) == listed
+
+
+def test_every_page_is_of_the_side_for_training_models():
+    for page in (
+        addresses.experiments(),
+        addresses.runs("7"),
+        addresses.run("7", "a1b2"),
+        children_url("7", "a1b2"),
+        *(view.url("7") for view in views(space())),
+    ):
+        assert re.fullmatch(
+            r"#/experiments(/7/runs(/a1b2)?)?\?workflowType=machine_learning(&.*)?", page
+        )

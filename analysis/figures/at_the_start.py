@@ -1,7 +1,6 @@
 """What a network's matrices and forget biases are before anything is learned."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ from scipy import stats
 
 from analysis import style
 from analysis.figures import Drawing, Missing, figure
+from analysis.placement import add_label
 from analysis.runs import Results
 from analysis.wording import counted, short
 
@@ -159,7 +159,16 @@ def _step_back(panel: Axes, runs: pd.DataFrame, looks: Looks) -> None:
     panel.set_xlabel("factor of the gradient's norm a step\nback: at most γσ ●, measured ×")
     if runs[BOUND].notna().any():
         panel.axvspan(panel.get_xlim()[0], 1, color=style.MUTED, alpha=0.1, linewidth=0, zorder=0)
-        _above(panel, "γσ below 1: the gradient must vanish", (0, 1), "axes fraction", "left")
+        panel.annotate(
+            "γσ below 1: the gradient must vanish",
+            xy=(0, 1),
+            xycoords="axes fraction",
+            xytext=(0, 3),
+            textcoords="offset points",
+            va="bottom",
+            color=style.MUTED,
+            fontsize=style.FONT - 0.5,
+        )
 
 
 def _around_one(panel: Axes, values: pd.DataFrame) -> None:
@@ -167,20 +176,6 @@ def _around_one(panel: Axes, values: pd.DataFrame) -> None:
     panel.axvline(1, color=style.MUTED, linewidth=1.0, linestyle="--", zorder=1)
     panel.set_xlim(min(values.min().min() / 1.1, 0.45), max(values.max().max() * 1.1, 2.2))
     style.logarithmic(panel.xaxis)
-
-
-def _above(panel: Axes, text: str, at: tuple[float, float], coordinates: Any, side: str) -> None:
-    panel.annotate(
-        text,
-        xy=at,
-        xycoords=coordinates,
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha=side,
-        va="bottom",
-        color=style.MUTED,
-        fontsize=style.FONT - 0.5,
-    )
 
 
 def _timescale(panel: Axes, runs: pd.DataFrame, looks: Looks, lengths: list[float]) -> None:
@@ -203,21 +198,20 @@ def _timescale(panel: Axes, runs: pd.DataFrame, looks: Looks, lengths: list[floa
     panel.set_xlabel("timescale 1 + eᵇ of the gate that keeps the state, steps")
     for length in lengths:
         panel.axvline(length, color=style.MUTED, linewidth=1.0, linestyle=":", zorder=1)
-    for together in _close(lengths, (high / low) ** 0.08):
-        label = "length " * (together[0] == lengths[0]) + ", ".join(f"{n:g}" for n in together)
-        middle = float(np.exp(np.mean(np.log(together))))
-        _above(panel, label, (middle, 1), ("data", "axes fraction"), "center")
-
-
-def _close(values: list[float], factor: float) -> list[list[float]]:
-    """Ascending values, in groups whose neighbours are less than that factor apart."""
-    groups: list[list[float]] = []
-    for value in values:
-        if groups and value < groups[-1][-1] * factor:
-            groups[-1].append(value)
-        else:
-            groups.append([value])
-    return groups
+    for length in lengths:
+        add_label(
+            panel,
+            "x",
+            f"{'length ' * (length == lengths[0])}{length:g}",
+            xy=(length, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            color=style.MUTED,
+            fontsize=style.FONT - 0.5,
+        )
 
 
 def _caption(runs: pd.DataFrame) -> str:

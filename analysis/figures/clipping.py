@@ -119,7 +119,7 @@ def _settings(panel: Axes, runs: pd.DataFrame, results: Results) -> None:
             if own[c] != "none" or c.endswith(".name")
         ]
         panel.annotate(
-            style.plain(" ".join(chosen), 24),
+            style.plain(", ".join(chosen), 24),
             xy=(1, row),
             xycoords=("axes fraction", "data"),
             xytext=(5, 0),

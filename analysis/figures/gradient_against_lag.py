@@ -33,7 +33,7 @@ def gradient_against_lag(results: Results) -> Drawing:
     longest = max(len(style.plain(name, NAME)) for name in results.architectures)
     columns = 2 if longest <= NAME_BESIDE else 1
     drawn, axes = style.panels(
-        2 * len(tasks), height=2.5 + 0.17 * -(-entries // columns), extra=0.3
+        2 * len(tasks), height=2.5 + 0.19 * -(-entries // columns), extra=0.3
     )
     runs = pd.concat([results.confirmations, results.trials]).set_index("run_id")
     for row, task in enumerate(tasks):

@@ -90,16 +90,14 @@ def _levels(panel: Axes, task: Task, key: str, lowest: float) -> None:
     if key == "validation/loss":
         marks = {"chance": task.chance_loss, **task.plateaus, "solved below": task.solved_loss}
         panel.set_yscale("log")
-        unit = style.plain(task.loss, 44)
-        unit = unit.replace(" (", "\n(", 1) if len(unit) > 26 else unit
-        panel.set_ylabel(f"validation loss,\n{unit}")
+        panel.set_ylabel(f"validation loss,\n{style.plain(task.loss, 120)}")
         # One so far below all curves, meant never to be met, would press them into a single line.
         far = max(lowest, 0) / OUT_OF_SIGHT
         style.levels(panel, {k: v for k, v in marks.items() if v is not None and v > far})
         style.logarithmic(panel.yaxis)
     else:
         marks = {"chance": task.chance_metric, "solved from": task.solved_metric}
-        panel.set_ylabel(f"validation {style.plain(str(task.metric), 28)}")
+        panel.set_ylabel(f"validation {style.plain(str(task.metric), 60)}")
         style.levels(panel, {k: v for k, v in marks.items() if v is not None})
 
 

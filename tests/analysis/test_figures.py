@@ -1,5 +1,6 @@
 """Every registered figure on every kind of study: it draws legibly or says why not."""
 
+import itertools
 import json
 import statistics
 from dataclasses import replace
@@ -90,10 +91,44 @@ def draw(figure: str, results: Results) -> Drawing | Missing:
             layout = drawing.figure.get_layout_engine()
             assert layout is not None
             layout.execute(drawing.figure)  # as a report does
-            drawing.figure.canvas.draw()
+            drawing.figure.set_layout_engine("none")
+            FigureCanvasAgg(drawing.figure).draw()
             return drawing
     except Missing as reason:
         return reason
+
+
+def overlapping(figure: Figure) -> list[tuple[str, str]]:
+    """Pairs of texts whose boxes share more than a pixel in both directions; ticks not drawn left out."""
+    page = figure.bbox
+    # Of an annotation the words, without the line that leads to them.
+    boxes = [(text.get_text(), Text.get_window_extent(text)) for text in seen(figure)]
+    boxes = [(text, box) for text, box in boxes if page.overlaps(box)]
+    return [
+        (first, other)
+        for (first, one), (other, two) in itertools.combinations(boxes, 2)
+        if min(one.x1, two.x1) - max(one.x0, two.x0) > 1
+        and min(one.y1, two.y1) - max(one.y0, two.y0) > 1
+    ]
+
+
+def seen(figure: Figure) -> list[Text]:
+    """The texts, but for labels of ticks that lie outside their axis's limits."""
+    hidden = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+            drawn = axis._update_ticks()
+            hidden |= {id(t.label1) for t in ticks if t not in drawn}
+    found = figure.findobj(Text)
+    return [t for t in found if t.get_text().strip() and t.get_visible() and id(t) not in hidden]
+
+
+def assert_inside(figure: Figure) -> None:
+    inside, size = figure.get_tightbbox(), figure.get_size_inches()
+    assert min(inside.x0, inside.y0) > -0.01
+    assert inside.x1 < size[0] + 0.01
+    assert inside.y1 < size[1] + 0.01
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -111,6 +146,8 @@ def test_draws_or_says_why_not(
     assert len(drawn.caption) > 100
     shown = {text for text in drawn.figure.findobj(Text) if text.get_text() and text.get_visible()}
     assert min(text.get_fontsize() for text in shown) >= 9
+    assert overlapping(drawn.figure) == []
+    assert_inside(drawn.figure)
     assert drawn.run_ids
     assert set(drawn.run_ids) <= {run.run_id for run in store.record.runs}
     assert not pyplot.get_fignums()
@@ -123,11 +160,7 @@ def test_many_arms_with_long_names_leave_nothing_cut_off(
     drawn = draw(figure, studies["many"][1])
     if isinstance(drawn, Missing):
         return
-    FigureCanvasAgg(drawn.figure).draw()
-    inside, size = drawn.figure.get_tightbbox(), drawn.figure.get_size_inches()
-    assert min(inside.x0, inside.y0) > -0.01
-    assert inside.x1 < size[0] + 0.01
-    assert inside.y1 < size[1] + 0.01
+    assert_inside(drawn.figure)
 
 
 def test_the_expected_best_says_what_its_trials_allow() -> None:
@@ -224,18 +257,96 @@ def test_runs_that_do_not_say_their_output_are_drawn_without_it() -> None:
     assert "with respect to a cell's states so many steps" in " ".join(drawn.caption.split())
 
 
-def test_labels_of_levels_that_nearly_meet_do_not_overlap() -> None:
-    figure = Figure(figsize=(4, 2.5), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    for axes, marks in zip(
-        figure.subplots(1, 2), ({"a": 1.53, "b": 1.46}, {"a": 1.5, "b": 0.1}), strict=True
-    ):
-        axes.set_yscale("log")
-        axes.plot([0.1, 4.0])
-        style.levels(axes, marks)
-        canvas.draw()
-        high, low = (text.get_window_extent() for text in axes.texts)
-        assert high.y0 >= low.y1 - 1
+CROWDED = {
+    "the last value repeated": 0.1163,
+    "the value a season before": 0.116,
+    "what a model with a window of 3": 0.115,
+    "one of the two values known": 0.112,
+    "chance": 1.6,
+    "solved below": 0.0931,
+}
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("few", [True, False])
+def test_labels_of_levels_that_nearly_meet_do_not_overlap(
+    scale: str, count: int, few: bool
+) -> None:
+    marks = {k: CROWDED[k] for k in list(CROWDED)[: 2 if few else None]}
+    with style.page():
+        figure, panels = style.panels(count)
+        for axes in panels:
+            axes.set_yscale(scale)
+            axes.plot([0.1, 4.0])
+            style.levels(axes, marks)
+        FigureCanvasAgg(figure).draw()
+        for axes in panels:
+            assert len(axes.texts) == len(marks)
+            heights = [Text.get_window_extent(text).y0 for text in axes.texts]
+            by_value = [heights[i] for i in np.argsort(list(marks.values()))]
+            assert by_value == sorted(by_value)
+            for text in axes.texts:
+                assert Text.get_window_extent(text).x0 >= axes.get_window_extent().x1
+        assert overlapping(figure) == []
+        assert_inside(figure)
+
+
+def test_a_level_alone_has_its_label_at_its_height() -> None:
+    with style.page():
+        figure, (axes,) = style.panels(1)
+        axes.plot([0, 4])
+        style.levels(axes, {"chance": 2.0})
+        FigureCanvasAgg(figure).draw()
+        box, line = Text.get_window_extent(axes.texts[0]), axes.transData.transform((0, 2.0))[1]
+        assert (box.y0 + box.y1) / 2 == pytest.approx(line, abs=1)
+
+
+def test_a_level_s_label_does_not_run_into_its_number() -> None:
+    with style.page():
+        _, (axes,) = style.panels(1)
+        style.levels(axes, {"window 3": 0.25, "solved below": 0.01, "chance =": 1.0})
+    assert [t.get_text() for t in axes.texts] == [
+        "window 3: 0.25",
+        "solved below 0.01",
+        "chance = 1",
+    ]
+
+
+@pytest.mark.parametrize("which", ["x", "y"])
+@pytest.mark.parametrize("letters", [5, 40, 120, 400])
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_a_label_of_an_axis_of_any_length_is_inside(which: str, letters: int, count: int) -> None:
+    told = ("squared " * 60)[:letters].strip()
+    with style.page():
+        figure, panels = style.panels(count)
+        for axes in panels:
+            (axes.set_xlabel if which == "x" else axes.set_ylabel)(told)
+        FigureCanvasAgg(figure).draw()
+        for axes in panels:
+            label = axes.xaxis.label if which == "x" else axes.yaxis.label
+            assert " ".join(label.get_text().split()) == told
+        assert overlapping(figure) == []
+        assert_inside(figure)
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_long_names_of_everything_leave_nothing_cut_off(figure: str) -> None:
+    results = read_study(make(trials=10, architectures=TWO), "synthetic")
+    tasks = {
+        key: replace(
+            task,
+            loss="mean squared error over the variance in training of every column",
+            plateaus={k: v * task.chance_loss / 1.6 for k, v in list(CROWDED.items())[:4]},
+        )
+        for key, task in results.tasks.items()
+        if task.chance_loss is not None
+    }
+    drawn = draw(figure, replace(results, tasks=tasks))
+    if isinstance(drawn, Missing):
+        return
+    assert overlapping(drawn.figure) == []
+    assert_inside(drawn.figure)
 
 
 def test_a_criterion_meant_never_to_be_met_leaves_curves_their_height(
