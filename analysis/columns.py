@@ -160,7 +160,7 @@ SUMMARY: Columns = {
     "test_metric_max": ("float64", "highest of them"),
     "median_steps_to_solve": (
         "float64",
-        "updates by which half of the confirmations had solved (Kaplan-Meier); inf: not half of them",
+        "updates by which half of the confirmations had solved (Kaplan-Meier); inf: fewer than half solved",
     ),
     "steps_to_solve_min": ("float64", "fewest updates of a confirmation that solved"),
     "steps_to_solve_max": ("float64", "most of them"),

@@ -54,7 +54,7 @@ def _about(results: Results, task: Task, arms: pd.DataFrame) -> list[str]:
 
 
 def _solved(run: pd.DataFrame) -> str:
-    """Best first: 'gru solved 3 of 3 confirmation runs [0.44, 1]; tanh 0 of 3 …'."""
+    """Best first: 'gru solved 3 of 3 confirmation runs [0.44, 1]; tanh solved 0 of 3 …'."""
     if run.empty:
         return ""
     ordered = run.assign(rate=run["confirmed"] / run["confirmations"]).sort_values(
@@ -65,11 +65,10 @@ def _solved(run: pd.DataFrame) -> str:
         ["confirmed", "confirmations", "confirmed_low", "confirmed_high"], sort=False
     ):
         names = list(group["architecture"])
-        solved = "" if parts else " solved"
         each = " each" if len(names) > 1 else ""
         of_what = "" if parts else " confirmation runs"
         count, _, interval = share(*key).partition(" [")
-        parts.append(f"{listing(names)}{each}{solved} {count}{of_what} [{interval}")
+        parts.append(f"{listing(names)}{each} solved {count}{of_what} [{interval}")
     return f"{'; '.join(parts)} (in brackets the 95 % interval of the rate)."
 
 
@@ -127,12 +126,12 @@ def _on_test(run: pd.DataFrame) -> str:
     if met == solved:
         return "On the test set, too, every run that solved it meets the criterion."
     parts = [
-        f"{r.architecture} {whole(r.met_on_test)} of {r.confirmed}" for r in known.itertuples()
+        f"{r.architecture}: {whole(r.met_on_test)} of {r.confirmed}" for r in known.itertuples()
     ]
     return (
         f"Of the {counted(solved, 'run')} that solved it, by validation, {met} "
-        f"{'meets' if met == 1 else 'meet'} the criterion on the test set as well: "
-        f"{', '.join(parts)}. The validation rate is the more flattering one."
+        f"{'meets' if met == 1 else 'meet'} the criterion on the test set as well "
+        f"({'; '.join(parts)}). The validation rate is the more flattering one."
     )
 
 
@@ -146,13 +145,13 @@ def _speed(results: Results, run: pd.DataFrame) -> str:
         spread = f"{whole(few)} to {whole(many)}" if few < many else "all"
         median = row["median_steps_to_solve"]
         if median < float("inf"):
-            parts.append(f"{row['architecture']} {whole(median)} ({spread})")
+            parts.append(f"{row['architecture']}: {whole(median)} ({spread})")
         else:
-            parts.append(f"{row['architecture']} not half of them")
-    parts += [f"{name} never" for name in run.loc[run["confirmed"] == 0, "architecture"]]
+            parts.append(f"{row['architecture']}: fewer than half solved it")
+    parts += [f"{name}: never" for name in run.loc[run["confirmed"] == 0, "architecture"]]
     every = results.space.get("fixed", {}).get("train.evaluate_every")
     when = f"; checked every {whole(every)} updates" if every else ""
-    return f"Updates to solve, median (range{when}): {', '.join(parts)}."
+    return f"Updates to solve, median (range{when}): {'; '.join(parts)}."
 
 
 def _search(results: Results, arms: pd.DataFrame) -> str:
@@ -171,7 +170,7 @@ def _search(results: Results, arms: pd.DataFrame) -> str:
     for row in rows.to_dict("records"):
         rate = wilson_interval(row["solved"], row["trials"])
         parts.append(
-            f"{row['architecture']} {share(row['solved'], row['trials'], rate.low, rate.high)}"
+            f"{row['architecture']}: {share(row['solved'], row['trials'], rate.low, rate.high)}"
         )
     # Of an even design the share varies less than the binomial that the intervals assume.
     note = " (intervals as if drawn independently)" if space["sampler"] == "sobol" else ""
@@ -188,8 +187,8 @@ def _loss(task: Task, run: pd.DataFrame) -> str:
     if len(known) == 1:
         text = f"Test loss of {best['architecture']}, which solved none: {_spread(best)}"
     else:
-        text = f"Test loss of the arms that solved none, lowest: {best['architecture']}, "
-        text += f"{_spread(best)}; highest: {worst['architecture']}, {_spread(worst)}"
+        text = f"Test loss of the arms that solved none, lowest: {best['architecture']} with "
+        text += f"{_spread(best)}; highest: {worst['architecture']} with {_spread(worst)}"
     if task.chance_loss is not None:
         text += f"; chance is {short(task.chance_loss)}"
     beaten = [
@@ -212,7 +211,7 @@ def _unconfirmed(arms: pd.DataFrame) -> str:
     finished = arms[arms["trials"] > 0]
     if finished.empty:
         return "No trial has ended yet."
-    parts = [f"{r.architecture} {r.solved} of {r.trials}" for r in finished.itertuples()]
+    parts = [f"{r.architecture}: {r.solved} of {r.trials}" for r in finished.itertuples()]
     return (
         "No confirmation runs yet, so nothing is established. Trials of the search that solved the "
         f"task (their hyperparameters differ): {', '.join(parts)}."
@@ -242,7 +241,7 @@ def _half_lives(task: Task, arms: pd.DataFrame) -> str:
     if known.empty:
         return ""
     parts = [
-        f"{row.architecture} {steps_text(row.half_life_init, task.span)}"
+        f"{row.architecture}: {steps_text(row.half_life_init, task.span)}"
         + (
             f" → {steps_text(row.half_life_final, task.span)}"
             if row.half_life_final == row.half_life_final
@@ -251,7 +250,7 @@ def _half_lives(task: Task, arms: pd.DataFrame) -> str:
         for row in known.itertuples()
     ]
     text = "Half-life in steps of the gradient of the output, before → after training"
-    return f"{text}: {', '.join(parts)}."
+    return f"{text}. {'; '.join(parts)}."
 
 
 def _must_vanish(results: Results, run: pd.DataFrame) -> str:

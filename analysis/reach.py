@@ -84,7 +84,7 @@ def _enough(results: Results) -> int:
 
 
 def sentences(results: Results, summary: pd.DataFrame) -> dict[str, str]:
-    """One a kind of task: 'gru 400, the longest compared; lstm 50; tanh not even 25.'"""
+    """One a kind of task: 'gru: 400, the longest compared; lstm: 50; tanh: not even 25.'"""
     told, runs = {}, _enough(results)
     every = f"all {runs} confirmation runs" if runs > 1 else "the confirmation run"
     for family, tasks in families(results.tasks.values()).items():
@@ -95,9 +95,9 @@ def sentences(results: Results, summary: pd.DataFrame) -> dict[str, str]:
         groups: dict[str, list[str]] = {}
         for reach in found:
             groups.setdefault(_words(reach, tasks), []).append(reach.architecture)
-        parts = [f"{listing(names)} {words}" for words, names in groups.items()]
+        parts = [f"{listing(names)}: {words}" for words, names in groups.items()]
         told[family] = (
-            f"The longest length at which {every} solved it, as at all shorter ones: "
+            f"The longest length at which {every} solved it, as at all shorter ones. "
             f"{'; '.join(parts)}."
         )
     return told

@@ -272,6 +272,9 @@ def _task_tables(results: Results, key: str, summary: pd.DataFrame) -> dict[str,
         "arms": arms,
         # Of fewer than four values an interquartile mean trims nothing.
         "mean": "IQM" if any(row["confirmations"] > 3 for row in arms) else "mean",
+        "spread": "range"
+        if all(math.isnan(row["test_loss_low"]) for row in arms)
+        else "range or [95 % interval]",
         "metric": any(not math.isnan(row["test_metric_iqm"]) for row in arms),
         "confirmed": any(row["runs"] for row in arms),
     }

@@ -193,10 +193,12 @@ def _before_number(label: str) -> str:
 
 def _fitting(axes: Axes, texts: Sequence[str]) -> int:
     """Letters a line with which all labels stand beside the axes: as few as these can do with."""
-    inches = axes.get_window_extent().height / axes.figure.dpi  # before its own labels take some
-    room = 0.75 * inches * 72 / (1.3 * FONT)  # lines
-    widths = [20, 30, 44, 60]
-    return next((w for w in widths if sum(len(textwrap.wrap(t, w)) for t in texts) <= room), 60)
+    box = axes.get_window_extent()  # before its own labels take some of it
+    lines = 0.75 * 72 * box.height / axes.figure.dpi / (1.3 * FONT)
+    letters = 0.45 * 72 * box.width / axes.figure.dpi / (0.55 * FONT)  # the rest is for the curves
+    widths = [20, *(width for width in (30, 44, 60) if width <= letters)]
+    fitting = (w for w in widths if sum(len(textwrap.wrap(t, w)) for t in texts) <= lines)
+    return next(fitting, widths[-1])
 
 
 def logarithmic(axis: Axis) -> None:

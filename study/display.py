@@ -45,7 +45,7 @@ def table(status: SweepStatus, title: str, height: int) -> RenderableType:
     grid.add_column("", width=_BAR)
     # 80 columns must do: an outcome that no trial has had gets no column.
     outcomes = [o for o in _COLOURS if o == "solved" or any(arm.count(o) for arm in status.arms)]
-    for name in ("done", *outcomes, "best loss", "confirmed"):
+    for name in ("trials", *outcomes, "best's loss", "confirmed"):
         grid.add_column(name, justify="right", no_wrap=True)
     room = max(height - _FRAME, 3)
     arms = status.arms
@@ -74,22 +74,28 @@ def _row(arm: ArmProgress, outcomes: Sequence[str]) -> list[RenderableType]:
         number = arm.count(outcome)
         return Text(str(number), style=_COLOURS[outcome] if number else "dim")
 
-    confirmed = f"{arm.confirmed_solved}/{len(arm.confirmations)}" if arm.confirmations else ""
+    solved = f"solved {arm.confirmed_solved}/{len(arm.confirmations)}" if arm.confirmations else ""
     return [
         Text(arm.title, style=style),
         bar,
         Text(f"{ended}/{arm.planned}", style=style),
         *(count(outcome) for outcome in outcomes),
         Text("" if best is None or best.best_loss is None else f"{best.best_loss:.3g}"),
-        Text(confirmed, style="green" if arm.confirmed_solved else ""),
+        Text(solved, style="green" if arm.confirmed_solved else ""),
     ]
 
 
 def best_in_words(arm: ArmProgress) -> str:
+    """The validation loss of the trial of the best score, which need not be the lowest loss."""
     best = arm.best
     if best is None or best.best_loss is None:
         return ""
-    return f"loss {best.best_loss:.3g}{', solved' if best.outcome == 'solved' else ''}"
+    return f"loss {best.best_loss:.3g}{' (solved)' if best.outcome == 'solved' else ''}"
+
+
+def _confirmations(arm: ArmProgress) -> str:
+    number = len(arm.confirmations)
+    return f"{number} confirmation{'s' * (number != 1)}"
 
 
 def _line(arm: ArmProgress) -> str:
@@ -98,9 +104,9 @@ def _line(arm: ArmProgress) -> str:
         f"{arm.count(o)} {o}" for o in ("solved", "pruned", "diverged", "failed") if arm.count(o)
     ]
     if best := best_in_words(arm):
-        parts.append(f"best {best}")
+        parts.append(f"best trial's {best}")
     if arm.confirmations:
-        parts.append(f"confirmed {arm.confirmed_solved} of {len(arm.confirmations)}")
+        parts.append(f"solved {arm.confirmed_solved} of {_confirmations(arm)}")
     return ", ".join(parts)
 
 

@@ -66,8 +66,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
         console.print(f"failed; recorded as run {run_id} in experiment {SINGLE_RUNS!r}")
         return 1
     assert record.result is not None
-    ended = "stopped" if record.outcome == "pruned" else record.outcome
-    told = [f"{ended} after {record.result['steps']} updates"]
+    told = [_ended(record.outcome, record.result["steps"])]
     told += _gradient(record.flows.get("final"))
     tested = dict(record.result["test"])
     met = tested.pop(MET, None)
@@ -81,6 +80,13 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
         prompt = "" if config.task.reads != "generated" else " --prompt …"
         console.print(f"let it write: longlag sample {run_id[:8]}{prompt}")
     return INTERRUPTED if asked_to_stop.is_set() else 0
+
+
+def _ended(outcome: str, steps: int) -> str:
+    updates = f"{steps} update{'s' * (steps != 1)}"
+    if outcome == "budget":
+        return f"not solved in {updates}, which is all it was given"
+    return f"{'stopped' if outcome == 'pruned' else outcome} after {updates}"
 
 
 def _gradient(flow: Mapping[str, Any] | None) -> list[str]:

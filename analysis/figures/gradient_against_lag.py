@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 
 from analysis import style
 from analysis.figures import Drawing, Missing, figure
@@ -119,11 +120,14 @@ def _panel(
         life = half_life(float(slopes.reindex(own["run_id"].unique()).median()))
         entries.append(look.line(f"{style.plain(name, NAME)}: {steps_text(life, span)}"))
     if entries:
+        # In inches, below the axis's label: a share of the height would change with the layout.
+        below = ScaledTranslation(0, -0.5, panel.figure.dpi_scale_trans)
         panel.legend(
             handles=entries,
             title="half-life of the output's gradient, steps:",
             loc="upper center",
-            bbox_to_anchor=(0.5, -0.27),
+            bbox_to_anchor=(0.5, 0),
+            bbox_transform=panel.transAxes + below,
             ncols=columns,
             handlelength=2.4,
             columnspacing=1.0,

@@ -280,6 +280,8 @@ def test_labels_of_levels_that_nearly_meet_do_not_overlap(
             axes.set_yscale(scale)
             axes.plot([0.1, 4.0])
             style.levels(axes, marks)
+            if scale == "log":
+                style.logarithmic(axes.yaxis)
         FigureCanvasAgg(figure).draw()
         for axes in panels:
             assert len(axes.texts) == len(marks)

@@ -37,25 +37,27 @@ def told(**solved: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("outcomes", "words"),
     [
-        ("yyy", "lstm 100, the longest compared."),
-        ("yyn", "lstm 50."),
-        ("yyx", "lstm 50."),
-        ("yny", "lstm 10 (and again 100)."),
-        ("nnn", "lstm not even 10."),
-        ("xyy", "lstm not even 10 (and again 50 and 100)."),
-        ("yy.", "lstm at least 50, with 100 not confirmed yet."),
-        ("y.y", "lstm at least 10, with 50 not confirmed yet (and again 100)."),
-        ("yxy", "lstm 10 (and again 100)."),
+        ("yyy", "lstm: 100, the longest compared."),
+        ("yyn", "lstm: 50."),
+        ("yyx", "lstm: 50."),
+        ("yny", "lstm: 10 (and again 100)."),
+        ("nnn", "lstm: not even 10."),
+        ("xyy", "lstm: not even 10 (and again 50 and 100)."),
+        ("yy.", "lstm: at least 50, with 100 not confirmed yet."),
+        ("y.y", "lstm: at least 10, with 50 not confirmed yet (and again 100)."),
+        ("yxy", "lstm: 10 (and again 100)."),
     ],
 )
 def test_the_reach_of_one_architecture(outcomes: str, words: str) -> None:
     (sentence,) = told(lstm=outcomes).values()
-    assert sentence.endswith(f"at all shorter ones: {words}")
+    assert sentence.endswith(f"at all shorter ones. {words}")
 
 
 def test_the_farthest_stands_first_and_equals_together() -> None:
     (sentence,) = told(tanh="nnn", lstm="yyn", gru="yyy", irnn="yyn").values()
-    assert sentence.endswith("gru 100, the longest compared; lstm and irnn 50; tanh not even 10.")
+    assert sentence.endswith(
+        "gru: 100, the longest compared; lstm and irnn: 50; tanh: not even 10."
+    )
 
 
 def test_what_nothing_is_known_of_is_not_told() -> None:

@@ -206,7 +206,7 @@ def test_writing_again_replaces_what_no_longer_applies(
 def test_sentences_claim_no_more_than_the_intervals() -> None:
     few = make(trials=2, confirmations=3, architectures=TWO, tasks=ADDING, seed=3)
     text = said(_sure(few))
-    assert "lstm solved 3 of 3 confirmation runs [0.44, 1]; tanh 0 of 3 [0, 0.56]" in text
+    assert "lstm solved 3 of 3 confirmation runs [0.44, 1]; tanh solved 0 of 3 [0, 0.56]" in text
     assert "All these intervals overlap" in text
     many = make(trials=2, confirmations=8, architectures=TWO, tasks=ADDING, seed=3)
     text = said(_sure(many))
@@ -249,7 +249,7 @@ def test_solved_by_validation_but_not_on_the_test_set() -> None:
         for run in store.record.runs
     ]
     text = said(replace(store, record=replace(store.record, runs=worse)))
-    assert "0 meet the criterion on the test set as well: lstm 0 of 3" in text
+    assert "0 meet the criterion on the test set as well (lstm: 0 of 3)" in text
     text = said(replace(store, record=replace(store.record, runs=good)))
     assert "On the test set, too, every run that solved it meets the criterion." in text
 
@@ -280,7 +280,7 @@ def test_the_test_set_is_told_of_whatever_the_criterion_is(met: float | None, to
 def test_solved_runs_are_not_ranked_by_their_loss() -> None:
     text = said(_sure(make(trials=4, architectures=TWO, tasks=ADDING)))
     assert "Test loss of tanh, which solved none" in text
-    assert "lstm 500 (all), tanh never" in text
+    assert "lstm: 500 (all); tanh: never" in text
     assert "Solved over all settings, which the search drew at random: " in text
 
 
@@ -360,3 +360,11 @@ def test_prose_has_code_and_emphasis_and_nothing_else() -> None:
 )
 def test_a_searched_range_says_on_which_scale(spec: dict[str, Any], words: str) -> None:
     assert _range(spec) == words
+
+
+def test_a_name_that_ends_in_a_number_does_not_run_into_its_value() -> None:
+    named = {"threshold 0.3": TWO["lstm"], "threshold 1": TWO["tanh"], "threshold 3": TWO["lstm"]}
+    store = make(trials=4, architectures=named, tasks=ADDING)
+    for text in (said(store), said(store.without(role="confirmation"))):
+        assert re.findall(r"threshold [\d.]+ \d", text) == []
+    assert re.search(r"threshold 3: [\d,]+ \(", said(store))
