@@ -12,7 +12,7 @@ from study.toml import read_toml
 
 @pytest.mark.parametrize("name", list(space_index.available()))
 def test_the_arms_told_are_those_of_the_study(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(space_file, "_check", lambda *_: None)  # which takes seconds
+    monkeypatch.setattr(space_file, "check_space", lambda *_: None)  # which takes seconds
     path = space_index.find(name)
     space, told = space_file.load(path), space_index.arms(read_toml(path).get("compare", {}))
     # The axes that have all of a kind are named; of the others the number is told.
