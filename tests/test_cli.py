@@ -587,7 +587,7 @@ def test_train_runs_again_to_the_same_numbers(in_swept: Path, longlag) -> None:
     settings = [part for k, v in wanted.items() for part in ("--set", f"{k}={v}")]
     code, out, err = longlag("train", *settings, "--test")
     assert (code, err) == (0, "")
-    assert "after 6 updates" in out
+    assert "not solved in 6 updates" in out
     first = newest(in_swept)
     assert first["test/recall"] >= 0
     run = Store.open().study("train").runs[-1]

@@ -121,7 +121,7 @@ def _panel(
         entries.append(look.line(f"{style.plain(name, NAME)}: {steps_text(life, span)}"))
     if entries:
         # In inches, below the axis's label: a share of the height would change with the layout.
-        below = ScaledTranslation(0, -0.5, panel.figure.dpi_scale_trans)
+        below = ScaledTranslation(0, -0.43, panel.figure.dpi_scale_trans)
         panel.legend(
             handles=entries,
             title="half-life of the output's gradient, steps:",
