@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,11 +12,12 @@ import pandas as pd
 
 from analysis import columns
 from analysis.columns import frame
-from analysis.tasks import Task, card_of, number, read_task
+from analysis.tasks import Task, number, read_task
 from study.labels import spoken
+from study.run_record import card_of
 
 if TYPE_CHECKING:
-    from study.tracking import MetricPoint, RunRecord, StudyRecord
+    from study.run_record import MetricPoint, RunRecord, StudyRecord
 
 ENDED = ("solved", "budget", "pruned", "diverged", "failed")
 _FLOW = re.compile(r"gradient_flow/(init|final)/(?!half_life_steps$|log_slope_per_step$)([^/]+)")
@@ -70,7 +72,7 @@ def read_study(store: Reader, name: str) -> Results:
     """Read a study. Raises UserError when the store has none of that name."""
     record = store.study(name)
     notices: list[str] = []
-    parents = [run for run in record.runs if run.tags.get("role") == "arm"]
+    parents = _one_an_arm(record.runs, notices)
     space = _space(store, parents, notices)
     task_axes = _task_axes(space)
     tasks: dict[str, Task] = {}
@@ -85,8 +87,9 @@ def read_study(store: Reader, name: str) -> Results:
         arm = by_run.get(run.parent_id or "") or by_slug.get(run.tags.get("arm", ""))
         if role not in rows or run.tags.get("superseded") == "true":
             continue
-        if arm is None:
-            notices.append(f"run {run.run_id} belongs to no arm of this study and is left out")
+        lack = "belongs to no arm of this study" if arm is None else "has no tag 'trial_key'"
+        if arm is None or not run.tags.get("trial_key"):
+            notices.append(f"Run {run.run_id} {lack} and is left out.")
             continue
         rows[role].append(_run_row(run, role, arm, tasks[arm["task"]], searched))
 
@@ -127,6 +130,24 @@ def _space(store: Reader, parents: Sequence["RunRecord"], notices: list[str]) ->
     return {}
 
 
+def _one_an_arm(runs: Sequence["RunRecord"], notices: list[str]) -> "list[RunRecord]":
+    """The arms' runs. Of several of one arm, as when a deleted one came back in MLflow, the one that
+    most trials are under, and of those the last."""
+    children = Counter(run.parent_id for run in runs)
+    found: dict[str, RunRecord] = {}
+    arms = [r for r in runs if r.tags.get("role") == "arm" and r.tags.get("superseded") != "true"]
+    for run in arms:
+        arm = run.tags.get("arm", run.name)
+        if arm not in found or children[run.run_id] >= children[found[arm].run_id]:
+            found[arm] = run
+    for run in arms:
+        if run not in found.values():
+            notices.append(f"Run {run.run_id} is a second one of arm {run.name} and is left out.")
+        elif "task.card" in run.tags and not card_of(run.tags):
+            notices.append(f"What arm {run.name} says of its task (task.card) cannot be read.")
+    return list(found.values())
+
+
 def _in_order(parents: Sequence["RunRecord"], space: Mapping[str, Any]) -> "list[RunRecord]":
     """As the space lists the labels, not by name or time."""
     places = {
@@ -155,7 +176,7 @@ def _task_axes(space: Mapping[str, Any]) -> set[str]:
 
 def _arm_row(run: "RunRecord", task_axes: set[str], tasks: dict[str, Task]) -> dict[str, Any]:
     axes = {k.removeprefix("axis."): v for k, v in run.tags.items() if k.startswith("axis.")}
-    card = card_of(run)
+    card = card_of(run.tags)
     task_labels = [spoken(axis, label) for axis, label in axes.items() if axis in task_axes]
     other = [spoken(axis, label) for axis, label in axes.items() if axis not in task_axes]
     name = str(card.get("name") or run.params.get("task.name") or "task")
@@ -266,9 +287,10 @@ def _of_chosen(
     confirmations: list[dict[str, Any]], arms: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     chosen = {arm["arm"]: arm["best_trial_key"] for arm in arms}
+    by_key = {row["trial_key"]: row for row in confirmations}  # one that came back counts once
     return [
         row | {"chosen": True}
-        for row in confirmations
+        for row in by_key.values()
         if row["confirms"] in ("", chosen[row["arm"]])
     ]
 

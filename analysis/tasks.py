@@ -1,15 +1,11 @@
 """What a task's numbers are judged by, as the store tells it."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analysis.wording import counted
-
-if TYPE_CHECKING:
-    from study.tracking import RunRecord
 
 
 @dataclass(frozen=True)
@@ -57,15 +53,6 @@ class Task:
         return None if self.steps is None else self.steps + self.written
 
 
-def card_of(run: "RunRecord") -> dict[str, Any]:
-    """The tag ``task.card`` of an arm; empty when there is none that can be read."""
-    try:
-        card = json.loads(run.tags.get("task.card", "{}"))
-    except ValueError:
-        return {}
-    return card if isinstance(card, dict) else {}
-
-
 def read_task(key: str, card: Mapping[str, Any], params: Mapping[str, str]) -> Task:
     def known(value: Any) -> float | None:
         found = number(value)
@@ -80,14 +67,19 @@ def read_task(key: str, card: Mapping[str, Any], params: Mapping[str, str]) -> T
         written=known(card.get("written")) or 0.0,
         loss=str(card.get("loss") or "loss"),
         chance_loss=known(card.get("chance_loss")),
-        plateaus={str(k): float(v) for k, v in (card.get("plateaus") or {}).items()},
+        plateaus=_numbers(card.get("plateaus")),
         solved=str(card.get("solved") or ""),
-        metric=card.get("metric") or None,
+        metric=str(card.get("metric") or "") or None,
         chance_metric=known(card.get("chance_metric")),
         # The parameters say it too, for most tasks: for those whose card does not.
         solved_loss=known(card.get("solved_loss", params.get("task.solved_below"))),
         solved_metric=known(card.get("solved_metric", params.get("task.solved_at"))),
     )
+
+
+def _numbers(given: Any) -> dict[str, float]:
+    named = given.items() if isinstance(given, dict) else ()
+    return {str(k): number(v) for k, v in named if not math.isnan(number(v))}
 
 
 def _version(params: Mapping[str, str]) -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass, field
 
-from study.tracking import Point, RunRecord
+from study.run_record import Point, RunRecord
 from study.trial_record import TrialRecord
+
+OUTCOMES = ("solved", "budget", "pruned", "diverged", "failed")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,15 @@ class Ended:
 
     @classmethod
     def of_run(cls, run: RunRecord) -> "Ended":
+        """Raises ValueError when it lacks a tag, as somebody may have edited it."""
         tags = run.tags
+        for name in ("trial_key", "role", "outcome", "number"):
+            if name not in tags:
+                raise ValueError(f"it has no tag {name!r}")
+        if tags["outcome"] not in OUTCOMES:
+            raise ValueError(f"its tag 'outcome' is {tags['outcome']!r}, none of {OUTCOMES}")
+        if not tags["number"].isdecimal():
+            raise ValueError(f"its tag 'number' is {tags['number']!r}")
         return cls._of(tags["trial_key"], tags, tags["role"], tags["outcome"], run.metrics)
 
     @classmethod

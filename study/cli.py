@@ -60,7 +60,7 @@ def _run() -> int:
         _silence()
         return 0
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         _silence()
         return _failed(f"cannot write {error.filename or 'what was asked for'}: {error.strerror}")
@@ -128,21 +128,24 @@ def sweep(
         run = Sweep(loaded, Path(), count, stop)
         statuses = run.run()
         try:
-            last = watch(statuses, f"longlag sweep {loaded.name}", console)
+            watch(statuses, f"longlag sweep {loaded.name}", console)
         except KeyboardInterrupt:
             statuses.close()
+            _warn(run.status.warnings)
             done = sum(len(arm.trials) + len(arm.confirmations) for arm in run.progress.values())
             told = f"\nstopped; {done} finished runs are kept. Go on with: {again}"
             console.print(told, soft_wrap=True)  # the command must be one line to copy
-            return INTERRUPTED
-    if not run.ran:
+            return stop.exit_code
+        except UserError:
+            _warn(run.status.warnings)
+            raise
+    if not run.ran and not run.waiting:
         console.print("nothing left to run: everything planned is there")
-    for warning in last.warnings if last else []:
-        print(f"longlag: {warning}", file=sys.stderr)
+    _warn(run.status.warnings)
     console.print(
         f"\nreport: longlag report {loaded.name}\nbrowse: longlag ui   (experiment {loaded.name!r})"
     )
-    return 0
+    return 1 if run.waiting else 0
 
 
 @app.command()
@@ -232,6 +235,7 @@ def report(
         raise UserError(f"--out must name a folder of its own, new or old (got {str(out)!r})")
     try:
         page = write_report(store, study, folder)
+        _warn(store.notices)
     except OSError as error:
         raise UserError(f"cannot write the report to {folder}: {error.strerror}") from None
     print(f"report: {page}")
@@ -338,6 +342,11 @@ def bench(
         )
     print_table(rows)
     return 0
+
+
+def _warn(warnings: list[str]) -> None:
+    for warning in warnings:
+        print(f"longlag: {warning}", file=sys.stderr)
 
 
 def _version(asked: bool) -> None:

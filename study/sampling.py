@@ -1,6 +1,5 @@
 """`longlag sample`: what a trained network writes."""
 
-import json
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from study.errors import UserError
 from study.models.base import Model
 from study.models.decoding import beam, greedy, sample
 from study.probes.writing import beginning, go_on
+from study.run_record import card_of
 from study.seeding import generator
 from study.task_drawing import grey_blocks
 from study.tasks import TASKS
@@ -52,7 +52,7 @@ def trained(store: Store, run_id: str | None) -> tuple[TrialConfig, Model]:
             f"run {found} has no configuration that can be read: it is an arm, or no training that ended"
         ) from None
     config = TrialConfig.from_flat(flatten(settings))
-    if not config.task.has_data_of(json.loads(store.tags(found).get("task.card", "{}"))):
+    if not config.task.has_data_of(card_of(store.tags(found))):
         raise UserError(
             f"the data of task {config.task.name!r} are not those that run {found} was trained on; "
             "put the files back where they were"

@@ -52,11 +52,14 @@ class Journal:
     """The file that holds every arm's trials. ``studies`` are there already: name -> attributes."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             _repair(path)
+            check_once(path)
             self.storage = JournalStorage(JournalFileBackend(str(path)))
             summaries = optuna.get_all_study_summaries(self.storage, include_best_trial=False)
+        except UserError:
+            raise
         except Exception as error:  # whatever a damaged file makes of Optuna's reader
             raise UserError(f"cannot read the journal {path}: {error}") from None
         self.studies = {summary.study_name: summary.user_attrs for summary in summaries}
@@ -75,6 +78,25 @@ def _repair(path: Path) -> None:
         if half:
             with path.open("r+b") as file:
                 file.truncate(len(content) - len(half))
+
+
+def check_once(path: Path) -> None:
+    """Raises UserError when the journal has its beginning twice, as `cat` makes of two copies: every
+    trial would count double."""
+    begun: dict[str, int] = {}
+    if not path.exists():
+        return
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if b'"op_code":0' not in line.replace(b" ", b""):
+                continue
+            name = json.loads(line)["study_name"]
+            if name in begun:
+                raise UserError(
+                    f"the journal {path} begins again at line {number}, as if it had been copied "
+                    f"onto its own end; put back what was there before, or its first {number - 1} lines"
+                )
+            begun[name] = number
 
 
 class ArmSearch:
@@ -107,6 +129,22 @@ class ArmSearch:
     def trials(self) -> list[FrozenTrial]:
         waiting = TrialState.WAITING
         return [t for t in self._study.get_trials(deepcopy=False) if t.state != waiting]
+
+    @property
+    def finished(self) -> set[int]:
+        """The numbers of the trials that have ended."""
+        return {t.number for t in self.trials if t.state.is_finished()}
+
+    def attempts(self, number: int) -> int:
+        """How often a trial was begun."""
+        trial = next(t for t in self.trials if t.number == number)
+        return int(trial.user_attrs.get("attempt", 0))
+
+    def pruned_at(self, number: int) -> int | None:
+        """The update at which a trial was pruned; None for one that was not."""
+        trial = next(t for t in self.trials if t.number == number)
+        pruned = trial.state == TrialState.PRUNED
+        return max(trial.intermediate_values) if pruned else None
 
     @property
     def remaining(self) -> int:

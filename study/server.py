@@ -10,8 +10,9 @@ from pathlib import Path
 
 from study.addresses import experiments, runs
 from study.errors import UserError
+from study.relocation import ARTIFACTS, FOLDER, recorded
 from study.store_address import given_address, without_password
-from study.tracking import FOLDER, Store
+from study.tracking import Store
 from study.views import saved
 
 HOST = "127.0.0.1"
@@ -42,7 +43,7 @@ def serve(folder: Path, port: int) -> int:
         shown = without_password(uri).rstrip("/")
         print(f"the store is a server already: open {shown}/{experiments()}")
         return 0
-    store = Store.open(folder)
+    store = Store.open(folder, relocate=True)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -51,12 +52,17 @@ def serve(folder: Path, port: int) -> int:
             raise UserError(f"port {port} is taken; choose another with --port") from None
     root = f"http://{HOST}:{port}"
     print(f"MLflow UI: {root}/{front(store)}  (takes some seconds to start; Ctrl-C ends it)")
-    print("\n".join(view_links(store, root)), flush=True)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
-    command += ["--default-artifact-root", str(folder.resolve() / FOLDER / "artifacts")]
+    print("\n".join([*store.notices, *view_links(store, root)]), flush=True)
+    artifacts = recorded(folder.resolve() / FOLDER / ARTIFACTS)
+    command = [sys.executable, "-m", "mlflow", "server", "--default-artifact-root", artifacts]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]
     # Its job runner serves features for language models: ten idle processes, 2 GB together.
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # Everybody may read a command line, and the store's URI may hold a password.
+    environment = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_BACKEND_STORE_URI": store.uri,
+    }
     # A session of its own, so that whatever ends us can end the server with all its processes.
     server = subprocess.Popen(command, env=environment, start_new_session=True)
     try:

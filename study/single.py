@@ -11,11 +11,15 @@ import torch
 from rich.console import Console
 
 from study.config import TrialConfig
+from study.database import check_folder
 from study.engines.select import check_engine
-from study.errors import INTERRUPTED
+from study.errors import UserError
 from study.interruption import first_interrupt
 from study.messages import message
-from study.tracking import FOLDER, SINGLE_RUNS, Store, check_folder
+from study.relocation import FOLDER
+from study.spool import Spool
+from study.store_errors import StoreError, reason
+from study.tracking import SINGLE_RUNS, Store
 from study.training import MET, Evaluation, train_until
 from study.trial_record import TrialRecord
 from study.views import CUSTOM_MODELS
@@ -28,12 +32,15 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     """Trains, printing as it goes, and writes the run when it has ended. Returns the exit code.
 
     Ctrl-C ends the training at its next evaluation, and what there is then is written; a second one
-    gives it up.
+    gives it up. So do SIGTERM, and SIGHUP, which a terminal that closes sends.
     """
     config.task.check_data()
     check_engine(config.train.engine)
-    check_folder(folder.resolve() / FOLDER)
+    root = folder.resolve() / FOLDER
+    check_folder(root)
     store = Store.open(folder, create=True)
+    experiment = store.experiment(SINGLE_RUNS, {"mlflow.note.content": NOTE} | CUSTOM_MODELS)
+    spool = Spool(root / "spool" / SINGLE_RUNS)
     torch.set_num_threads(1)  # as in a sweep, where each core has a trial of its own
     console = Console(highlight=False, markup=False)
     now = _now()
@@ -45,12 +52,13 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
         config=config.complete(),
         start_ms=now,
     )
+    _file_waiting(store, experiment, spool, console)
     console.print(
         f"{title}: solved means {config.task.solved_rule}; chance {config.task.chance_loss:.4g}"
     )
     for remark in config.task.remarks:
         print(f"longlag: {remark}", file=sys.stderr)
-    with first_interrupt(GIVES_UP) as asked_to_stop:
+    with first_interrupt(GIVES_UP, terminate=True) as asked_to_stop:
         try:
             for item in train_until(config, asked_to_stop.is_set, test=test):
                 kind, content = message(item, config)
@@ -59,8 +67,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
                     console.print(_line(item))
         except Exception:
             record.add("error", {"traceback": traceback.format_exc(), "ms": _now()})
-    experiment = store.experiment(SINGLE_RUNS, {"mlflow.note.content": NOTE} | CUSTOM_MODELS)
-    run_id = store.write(experiment, record.to_run())
+        run_id = _written(store, experiment, spool, record)
     if record.error:
         console.print(record.error)
         console.print(f"failed; recorded as run {run_id} in experiment {SINGLE_RUNS!r}")
@@ -79,7 +86,33 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     if config.task.writes and record.outcome != "diverged":
         prompt = "" if config.task.reads != "generated" else " --prompt …"
         console.print(f"let it write: longlag sample {run_id[:8]}{prompt}")
-    return INTERRUPTED if asked_to_stop.is_set() else 0
+    return asked_to_stop.exit_code if asked_to_stop.is_set() else 0
+
+
+def _written(store: Store, experiment: str, spool: Spool, record: TrialRecord) -> str:
+    """The id of the record's run. Raises UserError when the store is away; it then waits."""
+    try:
+        spool.put(record)
+    except OSError as error:
+        kept = f"the run is lost ({reason(error)})"
+    else:
+        kept = f"the run waits in {spool.folder}, and the next `longlag train` files it"
+    try:
+        run_id = store.write(experiment, record.to_run())
+    except StoreError as error:
+        raise UserError(f"{error}; {kept}") from None
+    spool.remove(record)
+    return run_id
+
+
+def _file_waiting(store: Store, experiment: str, spool: Spool, console: Console) -> None:
+    """Runs that could not be written when they ended."""
+    for record in spool:
+        run_id = store.write(experiment, record.to_run())
+        spool.remove(record)
+        console.print(f"{record.name}, trained earlier, is filed as run {run_id}")
+    for notice in [*store.notices, *spool.notices]:
+        console.print(notice)
 
 
 def _ended(outcome: str, steps: int) -> str:

@@ -1,31 +1,35 @@
 """The driver of a sweep: asks for trials, hands them to workers, writes down what comes back.
 
-It is the single writer of Optuna's journal and of MLflow. A finished trial goes to the spool first,
-then to MLflow, then to Optuna; whatever a crash leaves in the spool is replayed at the next start,
-and what was running is run again.
+It is the single writer of Optuna's journal and of MLflow. A finished trial is filed in both; whatever
+a crash leaves in the spool is filed at the next start, and what was running is run again.
 """
 
-import fcntl
 import json
 import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from study.arm_progress import ArmProgress, Ended
+from study.arm_progress import ArmProgress
 from study.config import Flat, TrialConfig
+from study.database import check_folder
 from study.errors import UserError
 from study.execution import Died, Job, LocalPool, Message
+from study.filing import Filing
 from study.notes import arm_note, experiment_note
+from study.recovery import Recovery
+from study.relocation import FOLDER
+from study.run_record import RunRecord, RunToWrite, card_of
 from study.search import Trial, confirmation_seed, open_searches
 from study.spaces import Arm, Space, check_data, planned_trials
 from study.spool import Spool
-from study.tracking import FOLDER, RunRecord, RunToWrite, Store, check_folder
+from study.store_errors import reason
+from study.study_lock import check_case, in_a_line, locked
+from study.tracking import STUDY_TAG, Store
 from study.trial_record import TrialRecord
 from study.views import run_color
 from study.views import tags as view_tags
@@ -81,25 +85,30 @@ class Sweep:
         }
         self.status = SweepStatus(list(self.progress.values()), workers)
         self._active: dict[str, _Active] = {}
+        self._again: deque[tuple[str, int]] = deque()
         self.ran = False  # whether there was anything left to run
+        self.waiting = 0  # finished runs that are not in the store at the end
 
     def run(self) -> Generator[SweepStatus, None, None]:
-        """Sweeps to the end. Raises UserError before anything is written if it cannot begin.
+        """Sweeps to the end. Raises UserError before anything is written if it cannot begin, and
+        when it cannot go on, as on a full disk.
 
         Leaving the iteration early, by Ctrl-C for instance, ends the workers, marks the arms'
         runs KILLED and loses nothing that is finished.
         """
         self.status.warnings += check_data(self.space)
         check_folder(self._root)
-        _check_case(self._root / "optuna", self.space.name)
+        check_case(self._root / "optuna", self.space.name)
         self.store = Store.open(self.folder, create=True)
-        with _locked(self._root / "optuna" / f"{self.space.name}.lock", self.space.name):
-            journal = self._root / "optuna" / f"{self.space.name}.journal"
-            self.searches = open_searches(self.space, journal)
+        optuna = self._root / "optuna"
+        with locked(optuna / f"{self.space.name}.lock", self.space.name), in_a_line():
+            self._journal = optuna / f"{self.space.name}.journal"
+            self.searches = open_searches(self.space, self._journal)
             self.spool = Spool(self._root / "spool" / self.space.name)
+            told = self.status.warnings
+            self.filing = Filing(self.store, self.spool, self.searches, self.progress, told)
             self._open_runs()
-            for record in self.spool:
-                self._file(record)
+            self.filing.file_waiting()
             yield self.status
             try:
                 if self.status.left:
@@ -107,71 +116,70 @@ class Sweep:
                     with LocalPool(min(self.status.workers, self.status.left)) as pool:
                         yield from self._loop(pool)
             finally:
-                complete = self._complete
-                for run_id in self._run_ids.values():
-                    self.store.finish(run_id, "FINISHED" if complete else "KILLED")
-                self.store.experiment(self.space.name, view_tags(self.space, complete))
-                self.store.optimize()
+                self._close()
             yield self.status
+
+    def _close(self) -> None:
+        """What can still be written of the end; what cannot is told."""
+        try:
+            self.waiting = self.filing.close()
+            complete = self._complete
+            for run_id in self._run_ids.values():
+                self.store.finish(run_id, "FINISHED" if complete else "KILLED")
+            self.store.experiment(self.space.name, view_tags(self.space, complete))
+            self.store.optimize()
+        except (UserError, OSError) as error:
+            self.status.warnings.append(reason(error))
+        if self.waiting:
+            self.status.warnings.append(
+                f"{self.waiting} finished runs wait in {self.spool.folder}; the same command files "
+                "them once the store is back"
+            )
 
     @property
     def _complete(self) -> bool:
         """Whether all that is planned has ended and is in the store."""
-        return not self.status.left and next(iter(self.spool), None) is None
+        return not self.status.left and not self.spool
 
     def _open_runs(self) -> None:
         """Experiment and parent runs, and what earlier sweeps have already finished."""
-        self._experiment = self.store.experiment(
-            self.space.name, {"longlag.study": self.space.name}
-        )
-        for earlier in self.store.study(self.space.name).runs:
-            self._check_data(earlier)
-            of_arm = self.progress.get(earlier.tags.get("arm", ""))
-            if of_arm is not None and earlier.tags.get("role") in ("trial", "confirmation"):
-                of_arm.add(Ended.of_run(earlier))
-        self._check_consistent()
-        note = experiment_note(self.space, self._experiment)
+        name, told = self.space.name, self.status.warnings
+        earlier = self.store.study(name).runs if self.store.has(name) else []
+        for run in earlier:
+            self._check_data(run)
+        experiment = self.store.experiment(name, {STUDY_TAG: name})
+        spooled = {record.key for record in self.spool}
+        recovery = Recovery(self.store, experiment, self.searches, self.progress, spooled, told)
+        recovery.take_in(earlier, str(self._journal.parent))
+        self._again = deque(recovery.again)
+        note = experiment_note(self.space, experiment)
         self.store.experiment(
-            self.space.name,
-            {"mlflow.note.content": note, **view_tags(self.space, self._complete)},
+            name, {"mlflow.note.content": note, **view_tags(self.space, self._complete)}
         )
         now = int(time.time() * 1000)
         self._run_ids = {}
         for slug, arm in self.arms.items():
-            run_id = self.store.write(self._experiment, self._arm_run(arm, now))
+            run_id = self.store.write(experiment, self._arm_run(arm, now))
             self.store.update(
-                run_id, tags={"mlflow.note.content": arm_note(arm, self._experiment, run_id)}
+                run_id, tags={"mlflow.note.content": arm_note(arm, experiment, run_id)}
             )
             self._run_ids[slug] = run_id
+        self.filing.open(experiment, self._run_ids)
+        for slug in recovery.adopt(self.store.study(name).runs, self._run_ids):
+            self.filing.sum_up(slug)
+        told += [*self.store.notices, *self.spool.notices]
+        self.spool.notices.clear()
 
     def _check_data(self, earlier: RunRecord) -> None:
         arm = self.arms.get(earlier.tags.get("arm", ""))
         if arm is None or earlier.tags.get("role") != "arm":
             return
         task = self._template(arm).task
-        if not task.has_data_of(json.loads(earlier.tags.get("task.card", "{}"))):
+        if not task.has_data_of(card_of(earlier.tags)):
             raise UserError(
                 f"{arm.title}: the data of task {task.name!r} are not those of this study's earlier "
                 "runs; put the files back, or sweep under a new name (--as NAME)"
             )
-
-    def _check_consistent(self) -> None:
-        spooled = {record.key for record in self.spool}
-        for slug, search in self.searches.items():
-            told = sum(t.state.is_finished() for t in search.trials)
-            filed = len(self.progress[slug].trials)
-            if told > filed + len(spooled):
-                raise UserError(
-                    f"{search.arm.title}: the journal in {self._root / 'optuna'} has {told} "
-                    f"finished trials, the MLflow store {filed}; put the store back, or sweep "
-                    "under a new name (--as NAME)"
-                )
-            if self.progress[slug].numbers - {t.number for t in search.trials}:
-                raise UserError(
-                    f"{search.arm.title}: the MLflow store has trials that the journal in "
-                    f"{self._root / 'optuna'} has not; put the journal back, or sweep under a "
-                    "new name (--as NAME)"
-                )
 
     def _arm_run(self, arm: Arm, now_ms: int) -> RunToWrite:
         template = self._template(arm)
@@ -229,6 +237,8 @@ class Sweep:
     def _next(self, resumed: "deque[tuple[str, Trial]]") -> "_Active | None":
         if resumed:
             return self._trial(*resumed.popleft())
+        if self._again:
+            return self._once_more(*self._again.popleft())
         waiting = [s for s in self.searches.values() if s.remaining]
         if waiting:
             # The arm that is furthest behind, so that all arms advance together.
@@ -246,6 +256,17 @@ class Sweep:
         may_stop = self.space.pruner != "none"
         job = {"key": key, "config": config, "test": False, "may_stop": may_stop}
         return _Active(slug, record, job, trial)
+
+    def _once_more(self, slug: str, number: int) -> "_Active":
+        """A trial that has ended and been told, and whose run is gone: the same again."""
+        search = self.searches[slug]
+        config = search.configured(number)
+        # Its own key: confirmations name it, and what is left of its run is completed.
+        key = f"{self.space.name}/{slug}/{number}/{search.attempts(number)}"
+        record = self._record(slug, key, "trial", number, config)
+        ends_at = search.pruned_at(number)
+        job = {"key": key, "config": config, "test": False, "may_stop": ends_at is not None}
+        return _Active(slug, record, job, None, ends_at=ends_at)
 
     def _confirmation(self, slug: str) -> "_Active | None":
         """The arm's next confirmation, once its search is over; None when there is none to run."""
@@ -297,10 +318,11 @@ class Sweep:
             pool.answer(active.job, stop=self._should_prune(active, event.content))
         if event.kind in ("result", "error"):
             del self._active[active.job["key"]]
-            self.spool.put(active.record)
-            self._file(active.record)
+            self.filing.take(active.record)
 
     def _should_prune(self, active: "_Active", evaluation: dict[str, Any]) -> bool:
+        if active.ends_at is not None:
+            return bool(evaluation["step"] >= active.ends_at)
         loss = evaluation["values"].get("validation/loss")
         if loss is None or active.trial is None:
             return False
@@ -322,29 +344,7 @@ class Sweep:
             f"{event.exit_code}; a negative code is a signal, -9 often means out of memory\n"
         )
         active.record.add("error", {"traceback": reason, "ms": now})
-        self.spool.put(active.record)
-        self._file(active.record)
-
-    def _file(self, record: TrialRecord) -> None:
-        """From the spool to MLflow and Optuna; may be repeated at any point."""
-        slug = record.tags["arm"]
-        try:
-            self.store.write(self._experiment, record.to_run(self._run_ids[slug]))
-            self.progress[slug].add(Ended.of_record(record))
-            now = int(time.time() * 1000)
-            best = self.progress[slug].best
-            tags = {"best_trial_key": best.key} if best else {}
-            self.store.update(self._run_ids[slug], self.progress[slug].points(now), tags)
-        except Exception as error:
-            # The store may be away for a while. The record stays in the spool, and the sweep goes on.
-            self.progress[slug].add(Ended.of_record(record))
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            self.status.warnings.append(f"{record.name} waits in the spool: {reason}")
-            return
-        if record.role == "trial":
-            number = int(record.tags["number"])
-            self.searches[slug].tell(number, record.outcome, record.score)
-        self.spool.remove(record)
+        self.filing.take(active.record)
 
     def _count_running(self) -> None:
         for slug, progress in self.progress.items():
@@ -360,6 +360,7 @@ class _Active:
     job: Job
     trial: Trial | None
     deaths: int = 0
+    ends_at: int | None = None  # the update at which it was pruned before
 
     @property
     def number(self) -> int:
@@ -368,28 +369,3 @@ class _Active:
     @cached_property
     def chance_loss(self) -> float:
         return TrialConfig.from_flat(self.job["config"]).task.chance_loss
-
-
-def _check_case(journals: Path, name: str) -> None:
-    """Raises UserError for a name that another study here has but for its case: where a file system
-    or a database has none, the two would share their files."""
-    for journal in journals.glob("*.journal"):
-        if journal.stem != name and journal.stem.lower() == name.lower():
-            raise UserError(
-                f"study {name!r} has the name of study {journal.stem!r} here but for its case; "
-                "give it another name (--as NAME)"
-            )
-
-
-@contextmanager
-def _locked(path: Path, name: str) -> Iterator[None]:
-    """One driver a study; the lock goes with the process, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"study {name!r} is being swept by another process here; wait for it, or stop it"
-            ) from None
-        yield

@@ -2,157 +2,128 @@
 
 Experiment = study, parent run = arm, child run = trial. Writing a trial again finds its run by the
 tag ``trial_key`` and completes it, so that a replay after a crash makes no second one.
+
+Every method raises `StoreError` when the store cannot be reached, read or written.
 """
 
-import fcntl
 import logging
 import os
+import shlex
 import sqlite3
-import subprocess
+import sys
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
-from functools import lru_cache
-from getpass import getuser
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # all read when mlflow is imported
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # A server that is away is noticed in seconds, not minutes: a sweep keeps what it could not write.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("PGCONNECT_TIMEOUT", "10")  # PostgreSQL's own, seconds
 
-import mlflow
+import mlflow.store.db.utils
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
-import study
+from study import database
 from study.errors import UserError, unknown
-from study.store_address import given_address, refusal
+from study.provenance import context_tags
+from study.relocation import ARTIFACTS, FOLDER, place, put, recorded
+from study.run_record import PARENT, MetricPoint, Point, RunRecord, RunToWrite, Status, StudyRecord
+from study.store_address import given_address
+from study.store_errors import StoreError, reason, shown, speaking
 
-FOLDER = "mlruns"
+# MLflow would try ten times, for 102 s, to reach a database that is not there.
+mlflow.store.db.utils.MAX_RETRY_COUNT = 3
+
 SINGLE_RUNS = "train"  # the experiment of `longlag train`
+STUDY_TAG = "longlag.study"  # which study an experiment is, whatever it is named by now
 _BATCH = 1000  # metric points a call, the store's own limit
 _PAGE = 1000
 _NAMED = 5  # runs, where none is the one that was asked for
 
-Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
 
-
-@dataclass(frozen=True)
-class RunRecord:
-    """One run as read back; ``parent_id`` is None for an arm and for a run of `longlag train`."""
-
-    run_id: str
-    name: str
-    parent_id: str | None
-    status: str
-    tags: dict[str, str]
-    params: dict[str, str]
-    metrics: dict[str, float]
-    start_ms: int
-    end_ms: int | None
-
-
-@dataclass(frozen=True)
-class MetricPoint:
-    run_id: str
-    key: str
-    step: int
-    value: float
-
-
-@dataclass(frozen=True)
-class StudyRecord:
-    """An experiment with its runs, oldest first; deleted runs are left out."""
-
-    name: str
-    experiment_id: str
-    tags: dict[str, str]
-    runs: list[RunRecord]
-
-
-@dataclass(frozen=True)
-class Point:
-    """A metric value to write; timestamps are the recorded ones, so that a replay doubles nothing."""
-
-    key: str
-    value: float
-    step: int
-    timestamp_ms: int
-
-
-@dataclass
-class RunToWrite:
-    """Everything about one finished run."""
-
-    key: str
-    name: str
-    status: Status
-    start_ms: int
-    end_ms: int
-    parent_id: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
-    params: dict[str, Any] = field(default_factory=dict)
-    points: list[Point] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
+_FAILURES = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError)
 
 
 class Store:
-    """An MLflow tracking store."""
+    """An MLflow tracking store. ``notices`` are what a user should hear of it, a line each.
 
-    def __init__(self, uri: str, artifacts: Path | None) -> None:
-        self.uri = uri
-        self._artifacts = artifacts
+    ``root`` is the folder of a local store: its files are found there, whatever path was recorded.
+    """
+
+    def __init__(self, uri: str, root: Path | None = None) -> None:
+        self.uri, self.root = uri, root
+        self.notices: list[str] = []
         self._client = MlflowClient(tracking_uri=uri)
 
     @classmethod
-    def open(cls, folder: Path | str = ".", create: bool = False) -> "Store":
+    def open(
+        cls, folder: Path | str = ".", create: bool = False, relocate: bool = False
+    ) -> "Store":
         """The store of a folder, ``mlruns/mlflow.db``, or the one that MLFLOW_TRACKING_URI names.
 
-        Raises UserError when it does not exist (unless ``create``) or cannot be opened.
+        To write into it says ``create``, which makes it if need be; to serve its files ``relocate``.
+        Both record where they are now, for MLflow, where the folder was moved or copied. Only to be
+        read, nothing is written. Raises UserError when there is none or it cannot be opened.
         """
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        # What goes wrong is told here, once, in one line, and without a password.
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)
         if uri := given_address(create):
-            artifacts = None
-        else:
-            root = Path(folder).resolve() / FOLDER
-            database = root / "mlflow.db"
-            if not create and not database.exists():
-                raise UserError(
-                    f"no store at {database}; run a sweep in this folder first, such as "
-                    "'longlag sweep quickstart'"
-                )
-            try:
-                root.mkdir(parents=True, exist_ok=True)
-                with _alone(root):
-                    _prepare(root, database)
-            except (OSError, sqlite3.Error) as error:
-                raise UserError(f"cannot open the store {database}: {error}") from None
-            uri, artifacts = f"sqlite:///{database}", root / "artifacts"
-        try:
-            with nullcontext() if artifacts is None else _alone(artifacts.parent):
-                store = cls(uri, artifacts)
+            with _opening(uri):
+                store = cls(uri)
                 store._client.search_experiments(max_results=1)
-        except Exception as error:  # whatever a database or a server throws
-            raise refusal(uri, error) from None
+            return store
+        root = Path(folder).resolve() / FOLDER
+        with _opening(str(root / database.NAME)):
+            return cls._local(root, create, relocate)
+
+    @classmethod
+    def _local(cls, root: Path, create: bool, relocate: bool) -> "Store":
+        file, moved = root / database.NAME, None
+        with ExitStack() as held:
+            if create:
+                database.make_folder(root, held)
+            if file.exists() and not create and not database.writable(root):
+                kept = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="longlag-")))
+                file = database.copy(root, kept)
+            with ExitStack() as locked:
+                if root.is_dir():
+                    locked.enter_context(database.alone(root))
+                if not create and not database.is_there(file):
+                    raise UserError(
+                        f"no store at {root / database.NAME}; run a sweep in this folder first, "
+                        "such as 'longlag sweep quickstart'"
+                    )
+                if create or (relocate and file.parent == root):
+                    moved = database.prepare(root, _make_tables)
+                store = cls(_sqlite(held.enter_context(database.plain_path(file))), root)
+                store._client.search_experiments(max_results=1)
+            weakref.finalize(store, held.pop_all().close)
+        if moved:
+            store.notices.append(
+                f"this store was in {moved}; everything in it now points to {root}, where it is"
+            )
         return store
 
     # Writing
 
     def experiment(self, name: str, tags: Mapping[str, str]) -> str:
-        """The id of the experiment, made if need be, with these tags."""
-        found = self._client.get_experiment_by_name(name)
+        """The id of the experiment, made if need be, with these tags.
+
+        Raises UserError when it was deleted in MLflow.
+        """
+        found = self._find(name)
         if found is None:
-            location = None if self._artifacts is None else str(self._artifacts / name)
+            location = None if self.root is None else recorded(self.root / ARTIFACTS / name)
             experiment_id = self._client.create_experiment(name, artifact_location=location)
         else:
-            if found.lifecycle_stage == "deleted":
-                self._client.restore_experiment(found.experiment_id)
             experiment_id = found.experiment_id
         present = found.tags if found else {}
         for key, value in tags.items():
@@ -169,20 +140,23 @@ class Store:
         self._client.log_batch(run_id, params=params, tags=tags, synchronous=True)
         for start in range(0, len(points), _BATCH):
             self._client.log_batch(run_id, metrics=points[start : start + _BATCH], synchronous=True)
-        self.write_files(run_id, run.files)
+        self._write_files(present, run.files)
         if run.status != "RUNNING":
             self._client.set_terminated(run_id, status=run.status, end_time=run.end_ms)
         elif present.info.status != "RUNNING":
             self._client.update_run(run_id, status="RUNNING")
         return run_id
 
-    def write_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
+    def _write_files(self, run: Run, files: Mapping[str, bytes]) -> None:
         if not files:
             return
-        with tempfile.TemporaryDirectory() as folder:
+        if (folder := self._folder(run)) is not None:
+            put(files, folder)
+            return
+        with tempfile.TemporaryDirectory() as local:
             for name, content in files.items():
-                (Path(folder) / name).write_bytes(content)
-            self._client.log_artifacts(run_id, folder)
+                (Path(local) / name).write_bytes(content)
+            self._client.log_artifacts(run.info.run_id, local)
 
     def update(
         self, run_id: str, points: Sequence[Point] = (), tags: Mapping[str, str] | None = None
@@ -198,27 +172,36 @@ class Store:
     def finish(self, run_id: str, status: Status) -> None:
         self._client.set_terminated(run_id, status=status)
 
+    def under(self, run_id: str, parent_id: str) -> None:
+        """Make a run the child of another."""
+        self._client.set_tag(run_id, PARENT, parent_id)
+
+    def restore(self, run_id: str) -> None:
+        """Bring back a run that was deleted in MLflow."""
+        self._client.restore_run(run_id)
+
     def _find_or_create(self, experiment_id: str, run: RunToWrite) -> tuple[str, Run]:
         # Names and labels may hold no quotes, so keys hold none.
         found = self._client.search_runs(
-            [experiment_id], filter_string=f"tags.trial_key = '{run.key}'", max_results=1
+            [experiment_id],
+            filter_string=f"tags.trial_key = '{run.key}'",
+            order_by=["attributes.start_time DESC"],
+            max_results=1,
         )
         if found:
             return found[0].info.run_id, found[0]
         tags = {**context_tags(), **run.tags, "trial_key": run.key}
         if run.parent_id:
-            tags["mlflow.parentRunId"] = run.parent_id
+            tags[PARENT] = run.parent_id
         created = self._client.create_run(
             experiment_id, start_time=run.start_ms, tags=tags, run_name=run.name
         )
         return created.info.run_id, created
 
     def optimize(self) -> None:
-        """Refresh SQLite's query statistics, which speeds up metric histories many times over."""
-        if self.uri.startswith("sqlite:///"):
-            with sqlite3.connect(self.uri.removeprefix("sqlite:///")) as connection:
-                connection.execute("PRAGMA analysis_limit=1000")
-                connection.execute("ANALYZE")
+        """Refresh a local database's query statistics."""
+        if self.root is not None:
+            database.optimize(self.root / database.NAME)
 
     # Reading
 
@@ -230,23 +213,59 @@ class Store:
         return [
             StudyRecord(e.name, e.experiment_id, dict(e.tags), runs=[])
             for e in self._client.search_experiments()
-            if "longlag.study" in e.tags
+            if STUDY_TAG in e.tags
         ]
 
+    def has(self, name: str) -> bool:
+        """Whether there is such an experiment. Raises UserError when it was deleted in MLflow."""
+        return self._find(name) is not None
+
     def study(self, name: str) -> StudyRecord:
-        """Raises UserError, with the nearest known name, when there is no such study."""
-        found = self._client.get_experiment_by_name(name)
-        if found is None or found.lifecycle_stage == "deleted":
+        """Raises UserError when it was deleted, or with the nearest known name when there is none."""
+        found = self._find(name)
+        if found is None:
             raise unknown("study", name, self.studies() or ["(none yet)"])
-        runs = sorted(
-            self._runs(found.experiment_id), key=lambda r: (r.info.start_time, r.info.run_name)
-        )
         return StudyRecord(
             name=name,
             experiment_id=found.experiment_id,
             tags=dict(found.tags),
-            runs=[_record(run) for run in runs],
+            runs=self._records(found.experiment_id, ViewType.ACTIVE_ONLY),
         )
+
+    def deleted(self, experiment_id: str) -> list[RunRecord]:
+        """The runs that were deleted in MLflow, and can be brought back."""
+        return self._records(experiment_id, ViewType.DELETED_ONLY)
+
+    def _find(self, name: str) -> Experiment | None:
+        """By its name, or as the study that it was before somebody renamed it."""
+        named = self._client.get_experiment_by_name(name)
+        found = [named] if named else []
+        if named is None or named.lifecycle_stage == "deleted":
+            found += self._client.search_experiments(
+                view_type=ViewType.ALL, filter_string=f"tags.`{STUDY_TAG}` = '{name}'"
+            )
+        there = [experiment for experiment in found if experiment.lifecycle_stage != "deleted"]
+        if found and not there:
+            number = found[0].experiment_id
+            python = shlex.quote(sys.executable)
+            where = f"MLFLOW_TRACKING_URI={shlex.quote(self.uri)} " if self.root else ""
+            raise UserError(
+                f"{name!r} was deleted in MLflow; bring it back with `{where}{python} -m mlflow experiments "
+                f"restore --experiment-id {number}`, or sweep under a new name (--as NAME)"
+            )
+        if there and there[0].name != name:
+            told = (
+                f"study {name!r} has been renamed in MLflow to {there[0].name!r}, and is read there"
+            )
+            if told not in self.notices:
+                self.notices.append(told)
+        return there[0] if there else None
+
+    def _records(self, experiment_id: str, view: str) -> list[RunRecord]:
+        runs = self._runs(experiment_id, view)
+        return [
+            _record(r) for r in sorted(runs, key=lambda r: (r.info.start_time, r.info.run_name))
+        ]
 
     def histories(self, run_ids: Sequence[str], keys: Sequence[str]) -> list[MetricPoint]:
         """Every recorded point of those metrics of those runs, by run, key and step."""
@@ -297,32 +316,42 @@ class Store:
 
     def artifacts_of(self, run_id: str) -> str:
         """Where a run's files are: a folder, or an address of the server's."""
-        return str(self._client.get_run(run_id).info.artifact_uri)
+        run = self._client.get_run(run_id)
+        return str(self._folder(run) or run.info.artifact_uri)
 
     @contextmanager
     def artifact(self, run_id: str, path: str) -> Iterator[Path]:
         """An artifact of a run as a file for a while. Raises UserError when there is none of that
         name."""
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as downloaded:
             try:
-                local = self._client.download_artifacts(run_id, path, folder)
-            except (MlflowException, OSError):
-                raise UserError(f"run {run_id} has no artifact {path!r}") from None
-            yield Path(local)
+                folder = self._folder(self._client.get_run(run_id))
+                local = (
+                    folder / path
+                    if folder is not None
+                    else Path(self._client.download_artifacts(run_id, path, downloaded))
+                )
+                there = local.is_file()
+            except _FAILURES:
+                there = False
+            if not there:
+                raise UserError(f"run {run_id} has no artifact {path!r}")
+            yield local
 
     def artifact_text(self, run_id: str, path: str) -> str:
         """A text artifact of a run. Raises UserError when there is none of that name."""
         with self.artifact(run_id, path) as file:
             return file.read_text(encoding="utf-8")
 
-    def _runs(self, experiment_id: str) -> Iterable[Run]:
+    def _folder(self, run: Run) -> Path | None:
+        """Where a run's files are in this folder's store; None when they are elsewhere."""
+        return None if self.root is None else place(self.root, run.info.artifact_uri)
+
+    def _runs(self, experiment_id: str, view: str = ViewType.ACTIVE_ONLY) -> Iterable[Run]:
         token: str | None = None
         while True:
             page = self._client.search_runs(
-                [experiment_id],
-                run_view_type=ViewType.ACTIVE_ONLY,
-                max_results=_PAGE,
-                page_token=token,
+                [experiment_id], run_view_type=view, max_results=_PAGE, page_token=token
             )
             yield from page
             token = page.token
@@ -330,37 +359,32 @@ class Store:
                 return
 
 
+speaking(Store, _FAILURES)
+
+
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time: two that make a new database or its tables disturb each other."""
-    handle = os.open(folder, os.O_RDONLY)
+def _opening(what: str) -> Iterator[None]:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(handle)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a database or a server throws
+        told = reason(error, what)
+        raise StoreError(f"cannot open the store {shown(what)}: {told}") from None
 
 
-def check_folder(root: Path) -> None:
-    """Raises UserError when nothing can be written there. It is not made: what is refused after this
-    leaves no folder."""
-    there = root
-    while not os.path.lexists(there):
-        there = there.parent
-    if not there.is_dir():
-        raise UserError(f"cannot write to {root}: {there} is no folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write to {root}: permission denied")
+def _make_tables(file: Path) -> None:
+    """MLflow's tables in a new database."""
+    with database.plain_path(file) as path:
+        client = MlflowClient(tracking_uri=_sqlite(path))
+        try:
+            client.search_experiments(max_results=1)
+        finally:
+            client._tracking_client.store.engine.dispose()  # it is to be moved
 
 
-def _prepare(root: Path, database: Path) -> None:
-    connection = sqlite3.connect(database, timeout=20)  # seconds, as MLflow waits
-    try:
-        # Write-ahead logging lets the UI read while a sweep writes; it stays set in the file.
-        connection.execute("PRAGMA journal_mode=WAL")
-    finally:
-        connection.close()
-    (root / "artifacts").mkdir(exist_ok=True)
+def _sqlite(path: Path) -> str:
+    return f"sqlite:///{path}"
 
 
 def _record(run: Run) -> RunRecord:
@@ -368,7 +392,7 @@ def _record(run: Run) -> RunRecord:
     return RunRecord(
         run_id=run.info.run_id,
         name=run.info.run_name,
-        parent_id=tags.get("mlflow.parentRunId"),
+        parent_id=tags.get(PARENT),
         status=run.info.status,
         tags=tags,
         params=dict(run.data.params),
@@ -376,36 +400,3 @@ def _record(run: Run) -> RunRecord:
         start_ms=run.info.start_time,
         end_ms=run.info.end_time,
     )
-
-
-@lru_cache(maxsize=1)
-def context_tags() -> dict[str, str]:
-    """Who ran which code: MLflow's own tags, which its client does not add, and versions."""
-    import torch
-
-    tags = {
-        "mlflow.source.name": "longlag",
-        "mlflow.source.type": "LOCAL",
-        "version.longlag": study.__version__,
-        "version.torch": torch.__version__,
-        "version.mlflow": mlflow.__version__,
-    }
-    with suppress(OSError, KeyError):  # a container may have no name for its user
-        tags["mlflow.user"] = getuser()
-    code = Path(__file__).resolve().parent.parent
-    if commit := _git(code, "rev-parse", "HEAD"):
-        tags["mlflow.source.git.commit"] = commit
-        tags["code.modified"] = str(bool(_git(code, "status", "--porcelain", "-uno"))).lower()
-    return tags
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    if not (folder / ".git").exists():
-        return ""
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()

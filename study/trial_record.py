@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from study.pictures import attention_picture, drawn_picture, gradient_flow_picture
 from study.probes.audit import Audit
 from study.probes.gradient_flow import GradientFlow
 from study.probes.writing import Writing, as_text
-from study.tracking import Point, RunToWrite
+from study.run_record import Point, RunToWrite
 from study.weights import WEIGHTS
 
 # At most 400 points a run, each kind of curve sharing what it has; the rest is for single numbers.
@@ -25,6 +27,8 @@ Role = Literal["trial", "confirmation", "single"]
 @dataclass
 class TrialRecord:
     """One trial from its start to its end; plain values only, so that JSON can hold it."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     key: str
     name: str
@@ -49,7 +53,13 @@ class TrialRecord:
 
     @classmethod
     def from_json(cls, text: str) -> "TrialRecord":
-        return cls(**json.loads(text))
+        """Raises ValueError when the text is no record, or has a field that none has."""
+        try:
+            return _RECORD.validate_json(text, strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from None
 
     def add(self, kind: str, content: Mapping[str, Any]) -> None:
         """Take in one message of a worker."""
@@ -173,6 +183,9 @@ class TrialRecord:
         points = _share(losses, LOSS_POINTS)
         points += _share(telemetry, TELEMETRY_POINTS) + _share(flows, FLOW_POINTS)
         return points + [Point(k, v, 0, self.end_ms) for k, v in self.summary().items()]
+
+
+_RECORD = TypeAdapter(TrialRecord)
 
 
 def _share(curves: Mapping[str, list[Point]], most: int) -> list[Point]:

@@ -27,6 +27,7 @@ from study.cells import CELLS
 from study.config import TrialConfig, known_names
 from study.errors import UserError
 from study.execution import Job, Message
+from study.run_record import RunRecord, StudyRecord
 from study.search import ArmSearch, Journal, confirmation_seed, open_searches, trial_seed
 from study.space_file import load
 from study.space_index import find
@@ -34,7 +35,7 @@ from study.spaces import Space, planned_trials
 from study.spool import Spool
 from study.sweep import Sweep, SweepStatus
 from study.tasks import csv_series
-from study.tracking import RunRecord, Store, StudyRecord
+from study.tracking import Store
 from study.training import train
 from study.views import saved
 
@@ -665,7 +666,7 @@ POINTS: list[tuple[type, str]] = [
     (MlflowClient, "create_experiment"),
     (MlflowClient, "create_run"),
     (MlflowClient, "log_batch"),
-    (MlflowClient, "log_artifacts"),
+    (Store, "_write_files"),
     (MlflowClient, "set_terminated"),
 ]
 

@@ -18,8 +18,10 @@ from study.arm_progress import ArmProgress, Ended
 from study.cells import CELLS
 from study.config import TrialConfig
 from study.errors import UserError
+from study.provenance import context_tags
+from study.run_record import MetricPoint, Point, RunToWrite
 from study.spool import Spool
-from study.tracking import MetricPoint, Point, RunToWrite, Store, context_tags
+from study.tracking import Store
 from study.training import Audit, Evaluation, Flow, Result, Writing, train
 from study.trial_record import TrialRecord, thin
 
@@ -114,15 +116,17 @@ def test_no_runs_are_left_out_beyond_a_page(store: Store, monkeypatch: pytest.Mo
     assert [r.start_ms for r in found] == sorted(r.start_ms for r in found)
 
 
-def test_deleted_runs_are_left_out_and_a_deleted_study_comes_back(store: Store) -> None:
+def test_deleted_runs_are_left_out_and_a_deleted_study_is_not_restored_unsaid(store: Store) -> None:
     client = MlflowClient(store.uri)
     e = experiment(store, "deleted")
     kept, gone = (store.write(e, run_to_write(key=k)) for k in "ab")
     client.delete_run(gone)
     assert [r.run_id for r in store.study("deleted").runs] == [kept]
     client.delete_experiment(e)
-    with pytest.raises(UserError, match="no study named 'deleted'"):
-        store.study("deleted")
+    for use in (store.study, lambda name: experiment(store, name)):
+        with pytest.raises(UserError, match="'deleted' was deleted in MLflow"):
+            use("deleted")
+    client.restore_experiment(e)
     assert experiment(store, "deleted") == e
     assert kept in [r.run_id for r in store.study("deleted").runs]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from study.errors import UserError
-from study.tracking import MetricPoint, RunRecord, StudyRecord
+from study.run_record import MetricPoint, RunRecord, StudyRecord
 
 CARDS: dict[str, dict[str, Any]] = {
     "adding": {

@@ -15,8 +15,8 @@ from analysis.summary import importances, pairs, ranks, summarize
 from analysis.tasks import read_task
 from study.errors import UserError
 from study.probes.audit import MatrixAudit, Timescales
+from study.run_record import RunRecord
 from study.tasks import TASKS
-from study.tracking import RunRecord
 
 
 @pytest.fixture(scope="module")

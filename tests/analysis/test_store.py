@@ -8,7 +8,8 @@ from synthetic import ARCHITECTURES, MemoryStore, make
 
 from analysis.report import write_report
 from analysis.runs import read_study
-from study.tracking import Point, RunToWrite, Store
+from study.run_record import Point, RunToWrite
+from study.tracking import Store
 
 IDS = ["run_id", "arm_run_id"]
 
