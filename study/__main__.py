@@ -33,4 +33,6 @@ def _all_but_interrupts(raised: "sys.UnraisableHookArgs") -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from longlag import main as checked
+
+    checked()

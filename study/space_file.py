@@ -1,4 +1,4 @@
-"""A search space's TOML file: found, read, and validated down to every arm's configurations."""
+"""A search space's TOML file, read and validated down to every arm's configurations."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -258,7 +258,7 @@ def test_solved_by_validation_but_not_on_the_test_set() -> None:
     ("met", "told"),
     [
         (1.0, "On the test set, too, every run that solved it meets the criterion."),
-        (0.0, "0 meet the criterion on the test set as well: lstm 0 of 3"),
+        (0.0, "0 meet the criterion on the test set as well (lstm: 0 of 3)"),
         (None, "meet the criterion on the test set was not recorded"),
     ],
 )
