@@ -228,13 +228,13 @@ def test_who_looks_parity_up_is_at_chance() -> None:
 def test_what_confirms_is_new(name: str) -> None:
     task = named(name)
     if isinstance(task, DatasetTask):
-        halves = task.confirmation(0)
+        fourths = task.confirmation(0)
         if task.memorized:
-            assert halves == []
+            assert fourths == []
             return
         whole = task.validation()
-        assert sum(len(half) for half in halves) == len(whole)
-        assert torch.equal(halves[1].inputs[:, 0], whole.inputs[:, 1])
+        assert sum(len(fourth) for fourth in fourths) == len(whole)
+        assert torch.equal(fourths[1].inputs[:, 0], whole.inputs[:, 1])
         return
     if task.memorized:
         return

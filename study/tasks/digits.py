@@ -16,6 +16,7 @@ SIDE = 8
 CLASSES = 10
 BRIGHTEST = 16  # grey levels above black
 PERMUTATION_SEED = 1
+SPLIT = 3  # of random splits, one whose parts are equally hard
 HELD_OUT = 400  # sequences each for validation and for test, 40 or so a class
 
 
@@ -26,9 +27,10 @@ class Digits(LabelTask, DatasetTask):
     The 1,797 images of 8x8 pixels that come with scikit-learn (the test part of Alpaydin & Kaynak's
     optical digits, UCI 1998), row by row, scaled to [0,1]; with ``permuted`` in one fixed random
     order, which moves neighbours far apart; by "row" eight steps of eight. Split at random,
-    stratified by class, ``split_seed`` being the seed: 997 training, 400 validation, 400 test. One split may
-    be easier to validate than to test: at an accuracy of 0.9 the standard error of either is 0.015. The
-    small sister of pixel-by-pixel MNIST, Le, Jaitly & Hinton (2015).
+    stratified by class, ``split_seed`` being the seed: 997 training, 400 validation, 400 test. One split
+    may be easier to validate than to test: at an accuracy of 0.9 the standard error of either is 0.015.
+    The default is one that is not: in a GRU's training validation was .002 below test in the mean, with
+    split 0 .059 above it. The small sister of pixel-by-pixel MNIST, Le, Jaitly & Hinton (2015).
 
     Chance: ten classes of nearly equal size, ln 10 (the class frequencies' entropy is within 0.001
     of it) and an accuracy of about 0.1.
@@ -43,7 +45,7 @@ class Digits(LabelTask, DatasetTask):
     name: Literal["digits"] = "digits"
     permuted: bool = Field(default=False, description="one fixed random order of the pixels")
     by: Literal["pixel", "row"] = Field(default="pixel", description="what a step reads")
-    split_seed: int = Field(default=0, ge=0, le=1_000_000, description="of the random split")
+    split_seed: int = Field(default=SPLIT, ge=0, le=1_000_000, description="of the random split")
     solved_at: float = Field(default=0.9, gt=0.1, le=1, description="validation accuracy")
 
     @property
@@ -99,7 +101,7 @@ def _load(
 
 @lru_cache(maxsize=4)
 def images_and_labels(
-    split: int = 0,
+    split: int = SPLIT,
 ) -> Mapping[Literal["training", "validation", "test"], tuple[np.ndarray, np.ndarray]]:
     """Of each part the pixels (N,64), whole numbers from 0 to BRIGHTEST, and the digits (N)."""
     # Imported here because it takes a second that the other tasks need not spend.
