@@ -34,7 +34,7 @@ from study.space_index import find
 from study.spaces import Space, planned_trials
 from study.spool import Spool
 from study.sweep import Sweep, SweepStatus
-from study.tasks import csv_series
+from study.tasks import series_table
 from study.tracking import Store
 from study.training import train
 from study.views import saved
@@ -501,7 +501,7 @@ def test_other_data_in_the_same_place_is_refused_and_nothing_is_written(folder: 
     def measured(period: int) -> Space:
         rows = [f"{day},{day % period}.{day % 5}" for day in range(200)]
         table.write_text("\n".join(["day,height", *rows]) + "\n")
-        csv_series._load.cache_clear()  # a process of its own would read the file anew
+        series_table.load.cache_clear()  # a process of its own would read the file anew
         data = f'task.name = "csv-series"\ntask.path = "{table}"\ntask.length = 5'
         return space(folder, SPACE.replace("task.length = 5", data), trials=1, steps=5)
 
