@@ -24,6 +24,7 @@ from study.cells import CELLS
 from study.clipping import CLIPPING
 from study.config import GROUPS, known_names, plain_settings
 from study.credit import CREDIT
+from study.engines import operators
 from study.errors import UserError
 from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
 from study.models.attention import ATTENTION
@@ -471,6 +472,7 @@ def test_a_compiler_that_is_none_is_one_line(
     monkeypatch.setenv("CC", cc)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr("study.engines.kernel._kernels", {})
+    monkeypatch.setattr("study.engines.operators._kernel", operators._kernel.__wrapped__)
     size = ("--repeats", "1", "--size", "2,2,2,2")
     code, out, err = longlag("bench", "cells", "elman", *size, "--json", "rows.json")
     assert (code, out, len(err.splitlines())) == (2, "", 1)

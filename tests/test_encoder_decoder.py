@@ -232,7 +232,7 @@ def test_a_trial_learns_and_repeats(
     assert losses[-1] < 0.95 * losses[0]
     done = records[-1]
     assert isinstance(done, Result)
-    assert set(done.test) == {"loss", "accuracy", "exact", "beam_exact"}
+    assert set(done.test) == {"loss", "accuracy", "exact", "beam_exact", "criterion_met"}
     [found] = [r for r in records if isinstance(r, Writing)]
     assert all(example.by_beam is not None for example in found.examples)
 
