@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,19 @@ LONG = [
 ]
 
 
+_started: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def _none_goes_on() -> Iterator[None]:
+    yield
+    while _started:
+        _started.pop().kill()
+
+
 def start(folder: Path, terminal: int | None) -> subprocess.Popen[bytes]:
     out = folder / "out"
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", TRAIN, *LONG],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "80"},
@@ -42,6 +53,8 @@ def start(folder: Path, terminal: int | None) -> subprocess.Popen[bytes]:
         stderr=subprocess.STDOUT if terminal is None else terminal,
         start_new_session=True,
     )
+    _started.append(process)
+    return process
 
 
 # The terminal is the process's own, so that the kernel tells it of the end.
