@@ -702,7 +702,7 @@ def test_digits_criterion_at_its_edge() -> None:
         ("multiplication", {"length": 9}),
         ("temporal-order-pascanu", {"symbols": 4}),
         ("parity", {"length": 1}),
-        ("latching", {"variance": 0.1, "length": 20}),
+        ("latching", {"variance": 0.05, "length": 20}),
         ("reber", {"strings": 0}),
         ("warp", {"warping": 0}),
         ("digits", {"permuted": "maybe"}),
