@@ -1,7 +1,7 @@
 """Generators for separate purposes that never run into each other."""
 
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Generator
 
@@ -15,16 +15,7 @@ Purpose = Literal[
     "writing",
     "confirmation",
 ]
-_PURPOSES: tuple[Purpose, ...] = (
-    "training",
-    "validation",
-    "test",
-    "initialization",
-    "credit",
-    "input noise",
-    "writing",
-    "confirmation",
-)
+_PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 
 def derive(seed: int, *path: object) -> int:
