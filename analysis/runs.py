@@ -14,7 +14,7 @@ from analysis import columns
 from analysis.columns import frame
 from analysis.tasks import Task, number, read_task
 from study.labels import spoken
-from study.run_record import card_of
+from study.run_record import card_of, is_superseded
 
 if TYPE_CHECKING:
     from study.run_record import MetricPoint, RunRecord, StudyRecord
@@ -85,7 +85,7 @@ def read_study(store: Reader, name: str) -> Results:
     for run in record.runs:
         role = run.tags.get("role", "")
         arm = by_run.get(run.parent_id or "") or by_slug.get(run.tags.get("arm", ""))
-        if role not in rows or run.tags.get("superseded") == "true":
+        if role not in rows or is_superseded(run.tags):
             continue
         lack = "belongs to no arm of this study" if arm is None else "has no tag 'trial_key'"
         if arm is None or not run.tags.get("trial_key"):
@@ -135,7 +135,7 @@ def _one_an_arm(runs: Sequence["RunRecord"], notices: list[str]) -> "list[RunRec
     most trials are under, and of those the last."""
     children = Counter(run.parent_id for run in runs)
     found: dict[str, RunRecord] = {}
-    arms = [r for r in runs if r.tags.get("role") == "arm" and r.tags.get("superseded") != "true"]
+    arms = [r for r in runs if r.tags.get("role") == "arm" and not is_superseded(r.tags)]
     for run in arms:
         arm = run.tags.get("arm", run.name)
         if arm not in found or children[run.run_id] >= children[found[arm].run_id]:

@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,6 +98,22 @@ def sweep(
     as_name: Annotated[
         str | None, typer.Option("--as", help="Sweep under another name, as a study of its own.")
     ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Run the trials again that failed by themselves.")
+    ] = False,
+    patience: Annotated[
+        float,
+        typer.Option(
+            help="Minutes without a sign of life after which a worker is replaced.", min=0.1
+        ),
+    ] = 10.0,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            help="Minutes a trial may take; one that takes longer waits for the next sweep.",
+            min=0.01,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the arms and what is searched; run nothing.")
     ] = False,
@@ -118,14 +135,18 @@ def sweep(
         console.print(describe_space(loaded, str(path)))
         return 0
     from study.display import watch
+    from study.execution import Patience
     from study.sweep import Sweep
 
+    bounds = Patience(silence=60 * patience)
+    if time_limit is not None:
+        bounds = replace(bounds, job=60 * time_limit)
     given = [("--trials", trials), ("--seed", seed), ("--as", as_name)]
     given += [("--set", text) for text in settings or []]
     options = [str(word) for flag, value in given if value is not None for word in (flag, value)]
     again = shlex.join(["longlag", "sweep", space, *options])
     with first_interrupt(terminate=True) as stop:  # SIGTERM: a batch system's way of saying stop
-        run = Sweep(loaded, Path(), count, stop)
+        run = Sweep(loaded, Path(), count, stop, bounds, retry)
         statuses = run.run()
         try:
             watch(statuses, f"longlag sweep {loaded.name}", console)
@@ -141,11 +162,11 @@ def sweep(
             raise
     if not run.ran and not run.waiting:
         console.print("nothing left to run: everything planned is there")
-    _warn(run.status.warnings)
+    _warn([*run.status.warnings, *run.unfinished(again)])
     console.print(
         f"\nreport: longlag report {loaded.name}\nbrowse: longlag ui   (experiment {loaded.name!r})"
     )
-    return 1 if run.waiting else 0
+    return 1 if run.waiting or run.status.left else 0
 
 
 @app.command()

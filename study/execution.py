@@ -1,8 +1,10 @@
 """Where trials run: one single-threaded worker process a core."""
 
 import json
+import math
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +18,19 @@ from study.worker import main as work
 # "key", "config" (flat names), "test", "may_stop": whether each evaluation waits for an answer
 Job = dict[str, Any]
 
+# A driver that was itself stopped, or that waited for a store, has not been listening.
+_MOST_A_LOOK_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long, in seconds, a worker may be silent before that is told, and before it is replaced,
+    and how long it may be at one job. It gives a sign of life every few seconds."""
+
+    told: float = 60.0
+    silence: float = 600.0
+    job: float = math.inf
+
 
 @dataclass(frozen=True)
 class Message:
@@ -28,10 +43,20 @@ class Message:
 
 @dataclass(frozen=True)
 class Died:
-    """The worker process ended in the middle of a job, killed for instance."""
+    """A job ended without a result, by no fault of its configuration: its worker is another now."""
 
     job: Job
-    exit_code: int | None
+    why: str  # goes on from "the worker of this trial": "was killed by signal 9 …"
+    too_long: bool = False  # it was ended because its time was over
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A worker has given no sign of life for a while, as one that was stopped by a signal."""
+
+    job: Job
+    seconds: float
+    pid: int | None
 
 
 @dataclass
@@ -39,17 +64,27 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     job: Job | None = None
+    silent_seconds: float = 0.0
+    job_seconds: float = 0.0
+    told: bool = False
+
+    def begin(self, job: Job) -> None:
+        self.job, self.told = job, False
+        self.silent_seconds = self.job_seconds = 0.0
 
 
 @dataclass
 class LocalPool:
-    """``size`` worker processes on this machine; a worker that dies is replaced.
+    """``size`` worker processes on this machine. One that dies, or that ``patience`` is over with, is
+    replaced.
 
     Use as a context manager; leaving it ends the workers at once.
     """
 
     size: int
+    patience: Patience = Patience()
     _workers: list[_Worker] = field(default_factory=list)
+    _looked: float = field(default_factory=time.monotonic)
 
     def __enter__(self) -> "LocalPool":
         self._workers = [_start() for _ in range(self.size)]
@@ -59,6 +94,7 @@ class LocalPool:
         for worker in self._workers:
             worker.pipe.close()
             worker.process.terminate()
+            _go_on(worker.process)  # one that is stopped hears nothing else
         for worker in self._workers:
             worker.process.join(timeout=5)
             if worker.process.is_alive():
@@ -75,7 +111,7 @@ class LocalPool:
     def submit(self, job: Job) -> None:
         """Start a job on a free worker; there must be one."""
         worker = next(w for w in self._workers if w.job is None)
-        worker.job = job
+        worker.begin(job)
         _tell(worker, job)
 
     def answer(self, job: Job, stop: bool) -> None:
@@ -84,27 +120,74 @@ class LocalPool:
             if worker.job is job:
                 _tell(worker, {"stop": stop})
 
-    def events(self, timeout_seconds: float) -> Iterator[Message | Died]:
+    def events(self, timeout_seconds: float) -> Iterator[Message | Died | Silent]:
         """What has happened since, waiting up to the timeout for the first."""
         ready = wait([worker.pipe for worker in self._workers], timeout_seconds)
+        since = min(time.monotonic() - self._looked, _MOST_A_LOOK_SECONDS)
+        self._looked = time.monotonic()
         for index, worker in enumerate(self._workers):
-            if worker.pipe not in ready:
-                continue
-            try:
-                content = json.loads(worker.pipe.recv_bytes())
-            except (EOFError, ConnectionResetError, json.JSONDecodeError):
-                worker.process.kill()
-                worker.process.join()
-                self._workers[index] = _start()
-                if worker.job is not None:
-                    yield Died(worker.job, worker.process.exitcode)
-                continue
-            job = worker.job
-            if job is None or content["key"] != job["key"]:
-                continue
-            if content["kind"] in ("result", "error"):
-                worker.job = None
-            yield Message(job, content["kind"], content)
+            heard = worker.pipe in ready
+            worker.silent_seconds = 0.0 if heard else worker.silent_seconds + since
+            worker.job_seconds += since
+            event = self._hear(index) if heard else self._mind(index)
+            if event is not None:
+                yield event
+
+    def _hear(self, index: int) -> Message | Died | None:
+        worker = self._workers[index]
+        try:
+            content = json.loads(worker.pipe.recv_bytes())
+        except (EOFError, ConnectionResetError, json.JSONDecodeError):
+            return self._replace(index)
+        worker.told = False
+        job = worker.job
+        if job is None or content["key"] != job["key"]:
+            return None
+        if content["kind"] == "lost":
+            return self._replace(index, content["why"])
+        if content["kind"] in ("result", "error"):
+            worker.job = None
+        return None if content["kind"] == "alive" else Message(job, content["kind"], content)
+
+    def _mind(self, index: int) -> Died | Silent | None:
+        """One of which nothing was heard."""
+        worker = self._workers[index]
+        if worker.job is None:
+            return None
+        if worker.silent_seconds >= self.patience.silence:
+            return self._replace(index, f"was silent for {worker.silent_seconds:.0f} seconds")
+        if worker.job_seconds >= self.patience.job:
+            why = f"had not ended it after {self.patience.job / 60:.3g} minutes, the limit"
+            return self._replace(index, why, too_long=True)
+        if worker.silent_seconds >= self.patience.told and not worker.told:
+            worker.told = True
+            return Silent(worker.job, worker.silent_seconds, worker.process.pid)
+        return None
+
+    def _replace(self, index: int, why: str = "", too_long: bool = False) -> Died | None:
+        worker = self._workers[index]
+        # One that has closed its pipe is about to end; how it does is worth knowing.
+        worker.process.join(timeout=0 if why else 5)
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+        self._workers[index] = _start()
+        if worker.job is None:
+            return None
+        return Died(worker.job, why or _ending(worker.process.exitcode), too_long)
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None or exit_code >= 0:
+        return f"ended with exit code {exit_code}"
+    by = f"was killed by signal {-exit_code}"
+    return f"{by}, as happens where memory is short" if exit_code == -signal.SIGKILL else by
+
+
+def _go_on(process: BaseProcess) -> None:
+    if process.pid is not None and process.is_alive():
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGCONT)
 
 
 def _tell(worker: _Worker, message: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from study.arm_progress import ArmProgress, Ended
 from study.errors import UserError
-from study.run_record import RunRecord
+from study.run_record import SUPERSEDED, RunRecord, is_superseded
 from study.search import ArmSearch
 from study.tracking import Store
 
@@ -18,7 +18,8 @@ _NAMED = 5  # of many runs, by name
 class Recovery:
     """One study's runs, taken into ``progress``; ``told`` is for the user.
 
-    ``again`` are the trials, as arm and number, that ended once and whose runs are gone for good.
+    ``again`` are the trials, as arm and number, that ended once and whose runs are gone for good, or
+    that failed and are to be tried again.
     """
 
     def __init__(
@@ -34,18 +35,33 @@ class Recovery:
         self._searches, self._progress, self._told = searches, progress, told
         self._spooled = spooled
         self.again: list[tuple[str, int]] = []
+        self._retried: set[tuple[str, int]] = set()
 
-    def take_in(self, runs: Sequence[RunRecord], journal: str) -> None:
-        """Raises UserError, having written nothing, where ``journal`` and store are of two studies."""
+    def take_in(self, runs: Sequence[RunRecord], journal: str, retry: bool = False) -> None:
+        """With ``retry`` what failed is to be run again.
+
+        Raises UserError, having written nothing, where ``journal`` and store are of two studies.
+        """
+        failed = [run for run in runs if retry and self._failed(run)]
+        runs = [run for run in runs if run not in failed]
+        self._retried = {
+            (run.tags["arm"], int(run.tags["number"]))
+            for run in failed
+            if run.tags["role"] == "trial"
+        }
         unended = []
         for run in runs:
             if self._ours(run, "trial", "confirmation") and not self._take(run):
                 unended.append(run)
         deleted = {run.tags.get("trial_key"): run for run in self._store.deleted(self._experiment)}
         restored = self._check(list(deleted.values()), journal)
+        for run in failed:
+            self._store.update(run.run_id, tags={SUPERSEDED: "true"})
+        if failed:
+            self._tell(failed, "failed and {} run again")
         for run in unended:
             if run.status == "RUNNING":  # of a driver that died, whose spool is gone too
-                self._store.update(run.run_id, tags={"superseded": "true"})
+                self._store.update(run.run_id, tags={SUPERSEDED: "true"})
                 self._store.finish(run.run_id, "KILLED")
         arms = {run.tags["arm"] for run in runs if self._ours(run, "arm")}
         restored += [
@@ -69,11 +85,11 @@ class Recovery:
             mine = [run for run in runs if run.tags.get("arm") == slug]
             others = [r for r in mine if r.tags.get("role") == "arm" and r.run_id != parent]
             for run in mine:
-                if run.run_id == parent and run.tags.get("superseded") == "true":
-                    self._store.update(parent, tags={"superseded": "false"})
+                if run.run_id == parent and is_superseded(run.tags):
+                    self._store.update(parent, tags={SUPERSEDED: "false"})
             for run in others:
-                if run.tags.get("superseded") != "true":
-                    self._store.update(run.run_id, tags={"superseded": "true"})
+                if not is_superseded(run.tags):
+                    self._store.update(run.run_id, tags={SUPERSEDED: "true"})
                     self._told.append(
                         f"{run.name} has two runs in MLflow; run {run.run_id[:8]} counts no more"
                     )
@@ -92,9 +108,17 @@ class Recovery:
     def _ours(self, run: RunRecord, *roles: str) -> bool:
         return run.tags.get("role") in roles and run.tags.get("arm") in self._searches
 
+    def _failed(self, run: RunRecord) -> bool:
+        return (
+            self._ours(run, "trial", "confirmation")
+            and not is_superseded(run.tags)
+            and _ended(run)
+            and run.tags["outcome"] == "failed"
+        )
+
     def _take(self, run: RunRecord) -> bool:
         """Count a run that has ended; whether it had."""
-        if run.tags.get("superseded") == "true":
+        if is_superseded(run.tags):
             return True
         if run.status == "RUNNING":
             return run.tags.get("trial_key") in self._spooled
@@ -114,6 +138,7 @@ class Recovery:
             and confirmation.tags.get("confirms") == best.key
             and key not in there | self._spooled
             and _ended(confirmation)
+            and not is_superseded(confirmation.tags)
         )
 
     def _check(self, deleted: list[RunRecord], journal: str) -> list[RunRecord]:
@@ -131,7 +156,8 @@ class Recovery:
             missing = search.finished - numbers - spooled
             found: dict[int, RunRecord] = {}
             for run in deleted:
-                if self._ours(run, "trial") and run.tags["arm"] == slug and _ended(run):
+                ours = self._ours(run, "trial") and run.tags["arm"] == slug
+                if ours and _ended(run) and not is_superseded(run.tags):
                     number = int(run.tags["number"])
                     if number in missing:
                         found[number] = run
@@ -139,13 +165,15 @@ class Recovery:
             self.again += [(slug, number) for number in sorted(missing - found.keys())]
             told += len(search.finished)
             filed += len(numbers) + len(spooled) + len(found)
+            filed += sum(slug == of for of, _ in self._retried)
         if told and not filed:
             raise UserError(
                 f"the journal in {journal} has {told} finished trials, the MLflow store none of them; "
                 "put the store back, or sweep under a new name (--as NAME)"
             )
-        if self.again:
-            names = [f"{self._progress[slug].title} · #{n}" for slug, n in self.again]
+        gone = [trial for trial in self.again if trial not in self._retried]
+        if gone:
+            names = [f"{self._progress[slug].title} · #{n}" for slug, n in gone]
             self._told.append(
                 f"{_listed(names)} ended before, and {_is(names)} not in MLflow any more; "
                 "run once more"

@@ -8,6 +8,11 @@ from typing import Any, Literal
 Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
 
 PARENT = "mlflow.parentRunId"  # MLflow's tag of a run below another
+SUPERSEDED = "superseded"  # the tag of a run that counts no more
+
+
+def is_superseded(tags: Mapping[str, str]) -> bool:
+    return tags.get(SUPERSEDED) == "true"
 
 
 @dataclass(frozen=True)

@@ -4,37 +4,32 @@ It is the single writer of Optuna's journal and of MLflow. A finished trial is f
 a crash leaves in the spool is filed at the next start, and what was running is run again.
 """
 
-import json
 import threading
 import time
-from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from study.agenda import Active, Agenda
 from study.arm_progress import ArmProgress
-from study.config import Flat, TrialConfig
+from study.arm_runs import ArmRuns
 from study.database import check_folder
+from study.deaths import Deaths
 from study.errors import UserError
-from study.execution import Died, Job, LocalPool, Message
+from study.execution import Died, LocalPool, Message, Patience, Silent
 from study.filing import Filing
-from study.notes import arm_note, experiment_note
+from study.lease import Lease
 from study.recovery import Recovery
 from study.relocation import FOLDER
-from study.run_record import RunRecord, RunToWrite, card_of
-from study.search import Trial, confirmation_seed, open_searches
-from study.spaces import Arm, Space, check_data, planned_trials
+from study.search import open_searches
+from study.spaces import Space, check_data, planned_trials
 from study.spool import Spool
 from study.store_errors import reason
 from study.study_lock import check_case, in_a_line, locked
-from study.tracking import STUDY_TAG, Store
-from study.trial_record import TrialRecord
-from study.views import run_color
-from study.views import tags as view_tags
+from study.tracking import Store
 
-MOST_ATTEMPTS = 2  # a trial whose worker process dies is run once more
 POLL_SECONDS = 0.5
 
 
@@ -72,20 +67,25 @@ class Sweep:
     """
 
     def __init__(
-        self, space: Space, folder: Path, workers: int, stop: threading.Event | None = None
+        self,
+        space: Space,
+        folder: Path,
+        workers: int,
+        stop: threading.Event | None = None,
+        patience: Patience | None = None,
+        retry: bool = False,
     ) -> None:
-        self.space, self.folder = space, folder
+        self.space, self.folder, self.retry = space, folder, retry
+        self.patience = patience or Patience()
         self._stop = stop or threading.Event()
         self._root = folder.resolve() / FOLDER
-        arms = space.arms()
         planned = planned_trials(space)
-        self.arms = {arm.slug: arm for arm in arms}
         self.progress = {
-            arm.slug: ArmProgress(arm.title, planned, space.confirmations) for arm in arms
+            arm.slug: ArmProgress(arm.title, planned, space.confirmations) for arm in space.arms()
         }
         self.status = SweepStatus(list(self.progress.values()), workers)
-        self._active: dict[str, _Active] = {}
-        self._again: deque[tuple[str, int]] = deque()
+        self._active: dict[str, Active] = {}
+        self.deaths = Deaths(workers)
         self.ran = False  # whether there was anything left to run
         self.waiting = 0  # finished runs that are not in the store at the end
 
@@ -100,33 +100,66 @@ class Sweep:
         check_folder(self._root)
         check_case(self._root / "optuna", self.space.name)
         self.store = Store.open(self.folder, create=True)
+        self.runs = ArmRuns(self.space, self.store)
+        self.lease = Lease(self.store, self.space.name, self._root)
         optuna = self._root / "optuna"
-        with locked(optuna / f"{self.space.name}.lock", self.space.name), in_a_line():
+        with (
+            locked(optuna / f"{self.space.name}.lock", self.space.name),
+            in_a_line(),
+            closing(self.lease),
+        ):
+            yield from self._others()
             self._journal = optuna / f"{self.space.name}.journal"
             self.searches = open_searches(self.space, self._journal)
             self.spool = Spool(self._root / "spool" / self.space.name)
             told = self.status.warnings
             self.filing = Filing(self.store, self.spool, self.searches, self.progress, told)
-            self._open_runs()
-            self.filing.file_waiting()
+            self._open()
             yield self.status
             try:
                 if self.status.left:
                     self.ran = True
-                    with LocalPool(min(self.status.workers, self.status.left)) as pool:
+                    size = min(self.status.workers, self.status.left)
+                    with LocalPool(size, self.patience) as pool:
                         yield from self._loop(pool)
             finally:
                 self._close()
             yield self.status
 
+    def _others(self) -> Iterator[SweepStatus]:
+        """Raises UserError when another folder's sweep of this study runs into the same store."""
+        for told in self.lease.look():
+            if told:
+                self.status.warnings.append(told)
+            yield self.status
+            if self._stop.is_set():
+                raise KeyboardInterrupt
+
+    def _open(self) -> None:
+        """Experiment and parent runs, and what earlier sweeps have already finished."""
+        told = self.status.warnings
+        earlier = self.runs.earlier()
+        experiment = self.runs.experiment()
+        self.lease.take()
+        spooled = {record.key for record in self.spool}
+        recovery = Recovery(self.store, experiment, self.searches, self.progress, spooled, told)
+        recovery.take_in(earlier, str(self._journal.parent), self.retry)
+        ids = self.runs.open(self._complete)
+        self.filing.open(experiment, ids)
+        for slug in recovery.adopt(self.store.study(self.space.name).runs, ids):
+            self.filing.sum_up(slug)
+        told += [*self.store.notices, *self.spool.notices]
+        self.spool.notices.clear()
+        self.filing.file_waiting()
+        self.agenda = Agenda(self.space, self.searches, self.progress, recovery.again)
+
     def _close(self) -> None:
         """What can still be written of the end; what cannot is told."""
+        if self.lease.lost:
+            return  # whoever has the study now writes its end
         try:
             self.waiting = self.filing.close()
-            complete = self._complete
-            for run_id in self._run_ids.values():
-                self.store.finish(run_id, "FINISHED" if complete else "KILLED")
-            self.store.experiment(self.space.name, view_tags(self.space, complete))
+            self.runs.close(self._complete)
             self.store.optimize()
         except (UserError, OSError) as error:
             self.status.warnings.append(reason(error))
@@ -141,90 +174,27 @@ class Sweep:
         """Whether all that is planned has ended and is in the store."""
         return not self.status.left and not self.spool
 
-    def _open_runs(self) -> None:
-        """Experiment and parent runs, and what earlier sweeps have already finished."""
-        name, told = self.space.name, self.status.warnings
-        earlier = self.store.study(name).runs if self.store.has(name) else []
-        for run in earlier:
-            self._check_data(run)
-        experiment = self.store.experiment(name, {STUDY_TAG: name})
-        spooled = {record.key for record in self.spool}
-        recovery = Recovery(self.store, experiment, self.searches, self.progress, spooled, told)
-        recovery.take_in(earlier, str(self._journal.parent))
-        self._again = deque(recovery.again)
-        note = experiment_note(self.space, experiment)
-        self.store.experiment(
-            name, {"mlflow.note.content": note, **view_tags(self.space, self._complete)}
-        )
-        now = int(time.time() * 1000)
-        self._run_ids = {}
-        for slug, arm in self.arms.items():
-            run_id = self.store.write(experiment, self._arm_run(arm, now))
-            self.store.update(
-                run_id, tags={"mlflow.note.content": arm_note(arm, experiment, run_id)}
+    def unfinished(self, command: str) -> list[str]:
+        """What to say at the end of what this sweep did not get done; ``command`` is its own."""
+        told = [self.deaths.stopped] if self.deaths.stopped else []
+        if left := self.status.left:
+            told.append(f"{_counted(left)} still to do; go on with: {command}")
+        ended = (e for p in self.progress.values() for e in (*p.trials, *p.confirmations))
+        if failed := sum(e.outcome == "failed" for e in ended):
+            told.append(
+                f"{_counted(failed)} failed; MLflow has their tracebacks. Once mended, run them again "
+                f"with: {command} --retry"
             )
-            self._run_ids[slug] = run_id
-        self.filing.open(experiment, self._run_ids)
-        for slug in recovery.adopt(self.store.study(name).runs, self._run_ids):
-            self.filing.sum_up(slug)
-        told += [*self.store.notices, *self.spool.notices]
-        self.spool.notices.clear()
-
-    def _check_data(self, earlier: RunRecord) -> None:
-        arm = self.arms.get(earlier.tags.get("arm", ""))
-        if arm is None or earlier.tags.get("role") != "arm":
-            return
-        task = self._template(arm).task
-        if not task.has_data_of(card_of(earlier.tags)):
-            raise UserError(
-                f"{arm.title}: the data of task {task.name!r} are not those of this study's earlier "
-                "runs; put the files back, or sweep under a new name (--as NAME)"
-            )
-
-    def _arm_run(self, arm: Arm, now_ms: int) -> RunToWrite:
-        template = self._template(arm)
-        searched = dict.fromkeys(self.space.search, "searched")
-        return RunToWrite(
-            key=f"{self.space.name}/{arm.slug}",
-            name=arm.title,
-            status="RUNNING",
-            start_ms=now_ms,
-            end_ms=now_ms,
-            tags={
-                "role": "arm",
-                "study": self.space.name,
-                "arm": arm.slug,
-                "task.card": json.dumps(template.task.card()),
-                "cell.output": template.cell.output,
-                "mlflow.runColor": run_color(self.space, arm),
-                **{f"axis.{axis}": label for axis, label in arm.labels.items()},
-            },
-            params={
-                **template.complete(),
-                **searched,
-                "seed": "a fresh one each trial",
-                **{f"axis.{axis}": label for axis, label in arm.labels.items()},
-            },
-            files={"space.json": json.dumps(self.space.described(), indent=1).encode()},
-        )
-
-    def _template(self, arm: Arm) -> TrialConfig:
-        return TrialConfig.from_flat(self.space.example(arm))
+        return told
 
     # The loop
 
     def _loop(self, pool: LocalPool) -> Iterator[SweepStatus]:
-        # A trial that ended but waits in the spool is unfinished for Optuna only.
-        resumed = deque(
-            (slug, trial)
-            for slug, search in self.searches.items()
-            for trial in search.unfinished()
-            if trial.number not in self.progress[slug].numbers
-        )
-        while True:
+        while not self.deaths.stopped:
             if self._stop.is_set():
                 raise KeyboardInterrupt
-            while pool.free and (active := self._next(resumed)) is not None:
+            self.lease.renew()
+            while pool.free and (active := self.agenda.next()) is not None:
                 self._active[active.job["key"]] = active
                 pool.submit(active.job)
             self._count_running()
@@ -234,93 +204,25 @@ class Sweep:
             for event in pool.events(POLL_SECONDS):
                 self._handle(event, pool)
 
-    def _next(self, resumed: "deque[tuple[str, Trial]]") -> "_Active | None":
-        if resumed:
-            return self._trial(*resumed.popleft())
-        if self._again:
-            return self._once_more(*self._again.popleft())
-        waiting = [s for s in self.searches.values() if s.remaining]
-        if waiting:
-            # The arm that is furthest behind, so that all arms advance together.
-            search = min(waiting, key=lambda s: len(s.trials))
-            return self._trial(search.arm.slug, search.ask())
-        return next(filter(None, (self._confirmation(slug) for slug in self.arms)), None)
-
-    def _trial(self, slug: str, trial: Trial) -> "_Active":
-        search = self.searches[slug]
-        config = search.configure(trial)
-        attempt = int(trial.user_attrs.get("attempt", 0)) + 1
-        trial.set_user_attr("attempt", attempt)
-        key = f"{self.space.name}/{slug}/{trial.number}/{attempt}"
-        record = self._record(slug, key, "trial", trial.number, config)
-        may_stop = self.space.pruner != "none"
-        job = {"key": key, "config": config, "test": False, "may_stop": may_stop}
-        return _Active(slug, record, job, trial)
-
-    def _once_more(self, slug: str, number: int) -> "_Active":
-        """A trial that has ended and been told, and whose run is gone: the same again."""
-        search = self.searches[slug]
-        config = search.configured(number)
-        # Its own key: confirmations name it, and what is left of its run is completed.
-        key = f"{self.space.name}/{slug}/{number}/{search.attempts(number)}"
-        record = self._record(slug, key, "trial", number, config)
-        ends_at = search.pruned_at(number)
-        job = {"key": key, "config": config, "test": False, "may_stop": ends_at is not None}
-        return _Active(slug, record, job, None, ends_at=ends_at)
-
-    def _confirmation(self, slug: str) -> "_Active | None":
-        """The arm's next confirmation, once its search is over; None when there is none to run."""
-        progress = self.progress[slug]
-        if len(progress.trials) < progress.planned or (best := progress.best) is None:
-            return None
-        taken = {e.number for e in progress.confirmations}
-        taken |= {
-            a.number for a in self._active.values() if a.slug == slug and a.record.role != "trial"
-        }
-        index = next((i for i in range(self.space.confirmations) if i not in taken), None)
-        if index is None:
-            return None
-        settings = self.searches[slug].configured(best.number)
-        config = settings | {"seed": confirmation_seed(self.space, index)}
-        key = f"{self.space.name}/{slug}/confirm-{best.number}-{index}"
-        record = self._record(slug, key, "confirmation", index, config)
-        record.tags["confirms"] = best.key
-        job = {"key": key, "config": config, "test": True, "may_stop": False}
-        return _Active(slug, record, job, None)
-
-    def _record(self, slug: str, key: str, role: Any, number: int, config: Flat) -> TrialRecord:
-        arm = self.arms[slug]
-        mark = f"#{number}" if role == "trial" else f"confirmation {number}"
-        settled = TrialConfig.from_flat(config)
-        return TrialRecord(
-            key=key,
-            name=f"{arm.title} · {mark}",
-            role=role,
-            config=settled.complete(),
-            tags={
-                "study": self.space.name,
-                "arm": slug,
-                "number": str(number),
-                "cell.output": settled.cell.output,
-                "mlflow.runColor": run_color(self.space, arm),
-            },
-            axes=arm.labels,
-            start_ms=int(time.time() * 1000),
-        )
-
-    def _handle(self, event: Message | Died, pool: LocalPool) -> None:
-        active = self._active[event.job["key"]]
+    def _handle(self, event: Message | Died | Silent, pool: LocalPool) -> None:
+        active = self._active.get(event.job["key"])
+        if active is None:  # the sweep has just been stopped
+            return
         if isinstance(event, Died):
             self._bury(active, event, pool)
+            return
+        if isinstance(event, Silent):
+            self._tell_silence(active, event)
             return
         active.record.add(event.kind, event.content)
         if event.kind == "evaluation" and active.job["may_stop"]:
             pool.answer(active.job, stop=self._should_prune(active, event.content))
         if event.kind in ("result", "error"):
+            self.deaths.over()
             del self._active[active.job["key"]]
             self.filing.take(active.record)
 
-    def _should_prune(self, active: "_Active", evaluation: dict[str, Any]) -> bool:
+    def _should_prune(self, active: Active, evaluation: dict[str, Any]) -> bool:
         if active.ends_at is not None:
             return bool(evaluation["step"] >= active.ends_at)
         loss = evaluation["values"].get("validation/loss")
@@ -329,43 +231,31 @@ class Sweep:
         search = self.searches[active.slug]
         return search.report(active.trial, evaluation["step"], loss / active.chance_loss)
 
-    def _bury(self, active: "_Active", event: Died, pool: LocalPool) -> None:
-        active.deaths += 1
-        if active.deaths < MOST_ATTEMPTS:
-            self.status.warnings.append(
-                f"{active.record.name}: the worker died (exit code {event.exit_code}); running it again"
-            )
+    def _bury(self, active: Active, event: Died, pool: LocalPool) -> None:
+        verdict, told = self.deaths.add(event, active.deaths)
+        active.died()
+        name = active.record.name
+        self.status.warnings.append(f"{name}: {told}")
+        if verdict == "again":
             pool.submit(active.job)
             return
-        del self._active[active.job["key"]]
-        now = int(time.time() * 1000)
-        reason = (
-            f"the worker process died {active.deaths} times, last with exit code "
-            f"{event.exit_code}; a negative code is a signal, -9 often means out of memory\n"
+        del self._active[event.job["key"]]
+        if verdict == "failed":
+            now = int(time.time() * 1000)
+            active.record.add("error", {"traceback": f"{told}\n", "ms": now})
+            self.filing.take(active.record)
+
+    def _tell_silence(self, active: Active, event: Silent) -> None:
+        self.status.warnings.append(
+            f"{active.record.name}: its worker, process {event.pid}, has given no sign of life for "
+            f"{event.seconds:.0f} s, as if somebody had stopped it; it is replaced after "
+            f"{self.patience.silence / 60:.3g} minutes"
         )
-        active.record.add("error", {"traceback": reason, "ms": now})
-        self.filing.take(active.record)
 
     def _count_running(self) -> None:
         for slug, progress in self.progress.items():
             progress.running = sum(a.slug == slug for a in self._active.values())
 
 
-@dataclass
-class _Active:
-    """A job that a worker has."""
-
-    slug: str
-    record: TrialRecord
-    job: Job
-    trial: Trial | None
-    deaths: int = 0
-    ends_at: int | None = None  # the update at which it was pruned before
-
-    @property
-    def number(self) -> int:
-        return int(self.record.tags["number"])
-
-    @cached_property
-    def chance_loss(self) -> float:
-        return TrialConfig.from_flat(self.job["config"]).task.chance_loss
+def _counted(runs: int) -> str:
+    return f"{runs} run{'s' * (runs != 1)}"

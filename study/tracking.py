@@ -34,7 +34,16 @@ from study import database
 from study.errors import UserError, unknown
 from study.provenance import context_tags
 from study.relocation import ARTIFACTS, FOLDER, place, put, recorded
-from study.run_record import PARENT, MetricPoint, Point, RunRecord, RunToWrite, Status, StudyRecord
+from study.run_record import (
+    PARENT,
+    MetricPoint,
+    Point,
+    RunRecord,
+    RunToWrite,
+    Status,
+    StudyRecord,
+    is_superseded,
+)
 from study.store_address import given_address
 from study.store_errors import StoreError, reason, shown, speaking
 
@@ -186,10 +195,12 @@ class Store:
             [experiment_id],
             filter_string=f"tags.trial_key = '{run.key}'",
             order_by=["attributes.start_time DESC"],
-            max_results=1,
+            max_results=_PAGE,
         )
-        if found:
-            return found[0].info.run_id, found[0]
+        # A trial that was run anew has left its first run as it was. An arm's run can be taken up again.
+        usable = (r for r in found if not (run.parent_id and is_superseded(r.data.tags)))
+        if there := next(usable, None):
+            return there.info.run_id, there
         tags = {**context_tags(), **run.tags, "trial_key": run.key}
         if run.parent_id:
             tags[PARENT] = run.parent_id
@@ -219,6 +230,11 @@ class Store:
     def has(self, name: str) -> bool:
         """Whether there is such an experiment. Raises UserError when it was deleted in MLflow."""
         return self._find(name) is not None
+
+    def experiment_tags(self, name: str) -> dict[str, str]:
+        """As they are now; none where there is no such experiment."""
+        found = self._find(name)
+        return dict(found.tags) if found else {}
 
     def study(self, name: str) -> StudyRecord:
         """Raises UserError when it was deleted, or with the nearest known name when there is none."""

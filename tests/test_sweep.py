@@ -26,7 +26,7 @@ from study import worker
 from study.cells import CELLS
 from study.config import TrialConfig, known_names
 from study.errors import UserError
-from study.execution import Job, Message
+from study.execution import Died, Job, Message, Patience
 from study.run_record import RunRecord, StudyRecord
 from study.search import ArmSearch, Journal, confirmation_seed, open_searches, trial_seed
 from study.space_file import load
@@ -252,7 +252,7 @@ def test_a_worker_killed_in_the_middle_of_a_trial_costs_no_trial(tmp_path: Path)
             killed = True
         last = status
     assert killed
-    assert any("worker died" in warning for warning in last.warnings)
+    assert any("was killed by signal 9" in warning for warning in last.warnings)
     check_complete(s, tmp_path)
     assert not multiprocessing.active_children()
     assert all(r.status == "FINISHED" for r in runs(tmp_path, "trial"))
@@ -344,7 +344,7 @@ class Inline:
 
     submitted: ClassVar[list[str]] = []
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, patience: Patience) -> None:
         self._waiting: deque[Job] = deque()
 
     def __enter__(self) -> "Inline":
@@ -369,7 +369,7 @@ class Inline:
         """Too late here: `events` has the whole job run before the driver hears of it."""
         json.dumps(stop)  # a real pool sends it
 
-    def events(self, timeout_seconds: float) -> Iterator[Message]:
+    def events(self, timeout_seconds: float) -> Iterator[Message | Died]:
         job = self._waiting[0]
         sent: list[bytes] = []
 
@@ -380,11 +380,14 @@ class Inline:
             def recv_bytes(self) -> bytes:
                 return b'{"stop": false}'
 
-        worker._work(Pipe(), job)  # type: ignore[arg-type]
+        worker._work(worker._Line(Pipe()), job)  # type: ignore[arg-type]
         for content in map(json.loads, sent):
-            if content["kind"] in ("result", "error"):
+            if content["kind"] in ("result", "error", "lost"):
                 self._waiting.popleft()
-            yield Message(job, content["kind"], content)
+            if content["kind"] == "lost":
+                yield Died(job, content["why"])
+            else:
+                yield Message(job, content["kind"], content)
 
 
 @pytest.fixture(scope="module")
