@@ -49,7 +49,7 @@ class Signature:
         """None for no signature, and for what somebody else has written there."""
         if not text:
             return None
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, KeyError):
             fields = json.loads(text)
             kinds = cls.__annotations__
             if all(type(fields[name]) is kind for name, kind in kinds.items()):

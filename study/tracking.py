@@ -131,10 +131,13 @@ class Store:
         found = self._find(name)
         if found is None:
             location = None if self.root is None else recorded(self.root / ARTIFACTS / name)
-            experiment_id = self._client.create_experiment(name, artifact_location=location)
-        else:
-            experiment_id = found.experiment_id
-        present = found.tags if found else {}
+            try:
+                self._client.create_experiment(name, artifact_location=location)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":  # as by another driver, just now
+                    raise
+            found = self._client.get_experiment_by_name(name)
+        experiment_id, present = found.experiment_id, found.tags
         for key, value in tags.items():
             if present.get(key) != value:
                 self._client.set_experiment_tag(experiment_id, key, value)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import study
 from study import worker
 from study.arm_progress import ArmProgress
 from study.deaths import MOST_TRIES, TRIES_A_SWEEP, Deaths
@@ -18,6 +19,8 @@ from study.execution import Died, LocalPool, Message, Patience, Silent
 from study.space_file import load
 from study.sweep import Sweep
 from study.tracking import Store
+
+HERE = str(Path(study.__file__).parent.parent)
 
 SPACE = """
 [study]
@@ -93,7 +96,9 @@ def test_what_took_too_long_is_set_aside_at_once_and_is_no_death() -> None:
     "error",
     [
         MemoryError(),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"
+        ),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         OSError(28, "No space left on device"),
         OSError(24, "Too many open files"),
@@ -101,18 +106,19 @@ def test_what_took_too_long_is_set_aside_at_once_and_is_no_death() -> None:
 )
 def test_the_machines_failures_are_told_from_a_trials(error: Exception) -> None:
     assert worker.of_the_machine(error)
-    try:
-        try:
-            raise error
-        except Exception as inner:
-            raise ValueError("while the batch was made") from inner
-    except ValueError as outer:
-        assert worker.of_the_machine(outer)
+    outer = ValueError("while the batch was made")
+    outer.__cause__ = error
+    assert worker.of_the_machine(outer)
 
 
 @pytest.mark.parametrize(
     "error",
-    [ZeroDivisionError(), RuntimeError("shapes differ"), FileNotFoundError(2, "No such file"), ValueError()],
+    [
+        ZeroDivisionError(),
+        RuntimeError("shapes differ"),
+        FileNotFoundError(2, "No such file"),
+        ValueError(),
+    ],
 )
 def test_a_trials_own_failures_are_its_own(error: Exception) -> None:
     assert not worker.of_the_machine(error)
@@ -206,7 +212,7 @@ def command(folder: Path, *options: str, **environment: str) -> subprocess.Popen
     return subprocess.Popen(
         [sys.executable, "-m", "study", "sweep", "tiny.toml", "--workers", "2", *options],
         cwd=folder,
-        env={**os.environ, **environment},
+        env={**os.environ, "PYTHONPATH": HERE, **environment},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -271,11 +277,11 @@ def test_a_machine_without_memory_uses_up_no_trial(tmp_path: Path) -> None:
         "    real = training.build_model\n"
         "    def build_model(config):\n"
         "        if config.cell.name == 'gru':\n"
-        "            raise RuntimeError(\"DefaultCPUAllocator: can't allocate memory\")\n"
+        '            raise RuntimeError("DefaultCPUAllocator: can\'t allocate memory")\n'
         "        return real(config)\n"
         "    training.build_model = build_model\n"
     )
-    path = os.pathsep.join([str(short), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    path = os.pathsep.join([str(short), HERE])
     driver = command(tmp_path, PYTHONPATH=path, NO_ROOM="1")
     out, err = driver.communicate(timeout=300)
     assert driver.returncode == 1, out + err
@@ -306,7 +312,7 @@ def test_what_failed_by_itself_is_run_again_when_asked(
         "        return real(config)\n"
         "    training.build_model = build_model\n"
     )
-    path = os.pathsep.join([str(short), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    path = os.pathsep.join([str(short), HERE])
     out, err = command(tmp_path, PYTHONPATH=path, BROKEN="1").communicate(timeout=300)
     assert "2 runs failed" in err, out + err
     assert "longlag sweep tiny.toml --retry" in err
