@@ -18,7 +18,6 @@ from study.errors import UserError
 from study.lease import TAG, Lease, Signature
 from study.store_errors import StoreError
 
-
 HERE = str(Path(study.__file__).parent.parent)
 
 
