@@ -42,7 +42,7 @@ LAYERS = [
     ["space_sections", "space_check", "trial_record", "worker", "views"],
     ["space_file"],
     ["arm_progress", "search", "spool", "execution", "server", "notes", "study_lock"],
-    ["recovery", "filing"],
+    ["recovery", "filing", "agenda", "deaths", "arm_runs", "lease"],
     ["sweep"],
     ["single", "sampling", "display", "descriptions"],
     ["cli", "cell_page"],
