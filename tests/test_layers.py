@@ -19,6 +19,7 @@ FILES = sorted(p for p in (ROOT / "study").rglob("*.py") if "__pycache__" not in
 # never a peer.
 LAYERS = [
     ["limits", "denormals", "addresses", "run_record", "relocation"],
+    ["layout", "threads", "user_cache"],
     ["errors"],
     ["toml", "interruption"],
     ["space_index"],
@@ -44,7 +45,9 @@ LAYERS = [
     ["arm_progress", "search", "spool", "execution", "server", "notes", "study_lock"],
     ["recovery", "filing"],
     ["sweep"],
-    ["single", "sampling", "display", "descriptions"],
+    ["single", "sampling", "display"],
+    ["cell_description", "task_description", "space_description"],
+    ["descriptions"],
     ["cli", "cell_page"],
     ["__main__"],
 ]

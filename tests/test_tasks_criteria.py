@@ -12,8 +12,8 @@ from rich.console import Console
 from task_files import MAKERS
 from test_tasks import VARIANTS, named, over, seeded
 
-from study.descriptions import describe_task
 from study.errors import UserError
+from study.task_description import describe_task
 from study.tasks import TASKS
 from study.tasks.base import Batch, DatasetTask, SyntheticTask, Task
 from study.tasks.baselines import baselines
