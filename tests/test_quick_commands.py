@@ -62,10 +62,8 @@ def test_what_needs_no_torch_loads_none(words: str, code: int, environment: dict
 @pytest.mark.parametrize(
     ("words", "others"),
     [
-        ("list cells", {"study.tasks", "study.config", "study.training"}),
         ("list nonlinearities", {"study.cells", "study.tasks", "study.config"}),
         ("list tasks", {"sympy", "study.cells", "study.config"}),
-        ("list clipping", {"sympy", "study.cells", "study.tasks", "study.config"}),
         ("list settings", {"study.training"}),
         ("show cell lstm", {"study.tasks", "study.config"}),
         ("show space quickstart", {"study.training", "study.sweep"}),
@@ -100,7 +98,6 @@ def cpu_seconds(arguments: list[str], environment: dict[str, str]) -> float:
     [
         ("list spaces", 0.5),
         ("list settings", 2.0),
-        ("show cell lstm", 2.0),
         ("show space quickstart", 2.0),
         ("show task adding", 2.0),
     ],
