@@ -87,7 +87,7 @@ def _baselines(task: Task, settings: Mapping[str, Scalar], fit: bool) -> list[tu
         texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in settings.items()}
         chosen = [word for k, text in texts.items() for word in ("--set", f"{k}={text}")]
         command = shlex.join(["longlag", "show", "task", task.name, *chosen, "--baselines"])
-        return [("baselines", f"not fitted here yet, which takes some seconds: {command}")]
+        return [("baselines", f"fitted when asked for, in some seconds: {command}")]
     facts = []
     for baseline in found:
         scores = ", ".join(f"{name} {value:.3g}" for name, value in baseline.scores.items())

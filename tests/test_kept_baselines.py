@@ -10,6 +10,7 @@ from test_tasks import named
 from study.tasks import digits, kept_baselines
 from study.tasks.baselines import baselines
 from study.tasks.kept_baselines import fitted, known
+from study.tasks.latching import Latching
 from study.user_cache import cache_folder
 
 
@@ -67,6 +68,15 @@ def test_the_code_is_that_of_the_fit_the_tasks_and_the_tasks_own_file(tmp_path: 
     one.write_text("a = 1")
     two.write_text("a = 2")
     assert digest((one,)) != digest((two,)) != digest((one, two))
+
+
+def test_of_a_task_that_was_typed_in_nothing_is_kept() -> None:
+    # A module of no file, as an interactive session is.
+    typed = type(Latching)("Typed", (Latching,), {"__module__": "typed_in"})
+    task = typed()
+    assert fitted(task) == baselines(task)
+    assert known(task) is None
+    assert not list(cache_folder().iterdir())
 
 
 def test_what_is_damaged_is_fitted_again(fits: Mock) -> None:

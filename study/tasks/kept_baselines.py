@@ -30,27 +30,32 @@ def fitted(task: Task) -> list[Baseline]:
     found = _recalled(of)
     if found is None:
         found = baselines(task)
-        keep(_KIND, of, [asdict(baseline) for baseline in found])
+        if of is not None:
+            keep(_KIND, of, [asdict(baseline) for baseline in found])
     return found
 
 
-def _recalled(of: Mapping[str, Any]) -> list[Baseline] | None:
-    found = recall(_KIND, of)
+def _recalled(of: Mapping[str, Any] | None) -> list[Baseline] | None:
+    found = None if of is None else recall(_KIND, of)
     return None if found is None else [Baseline(**baseline) for baseline in found]
 
 
-def _of(task: Task) -> dict[str, Any]:
-    """What the numbers depend on."""
+def _of(task: Task) -> dict[str, Any] | None:
+    """What the numbers depend on; None for a task that was typed in, whose code is in no file."""
+    try:
+        own = Path(inspect.getfile(type(task)))
+        code = _digest(tuple(sorted({*Path(__file__).parent.rglob("*.py"), own})))
+    except (OSError, TypeError):
+        return None
     if isinstance(task, DatasetTask):
         data = task.data_id
     else:
         shown = (("training", next(task.training(0, _SHOWN))), ("validation", task.validation()))
         data = fingerprint(shown, [])
-    files = sorted({*Path(__file__).parent.rglob("*.py"), Path(inspect.getfile(type(task)))})
     return {
         "task": task.model_dump(mode="json"),
         "data": data,
-        "code": _digest(tuple(files)),
+        "code": code,
         "torch": torch.__version__,
     }
 
