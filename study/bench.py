@@ -41,8 +41,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +60,7 @@ from study.errors import UserError
 from study.limits import shown
 from study.nonlinearities import ARGUMENT, NONLINEARITIES, Nonlinearity
 from study.notation import INPUT, PRIME
+from study.threads import one_thread
 
 Size = tuple[int, int, int, int]  # batch, steps, hidden, inputs
 SIZES: tuple[Size, ...] = (
@@ -113,7 +113,9 @@ def bench_cells(
     cases = [(cell, size, "every step") for cell in chosen for size in sizes]
     cases += [(c, vanishing[1], "last step") for c in chosen if c.name == vanishing[0]]
     rows: list[dict[str, Any]] = []
-    with _one_thread():
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # sklearn has it
+
+    with one_thread(), threadpool_limits(1):
         for cell, size, loss in cases:
             try:
                 rows.append(_row(cell, NONLINEARITIES[phi], size, repeats, loss))
@@ -338,16 +340,3 @@ def _seconds(run: Callable[[], Any]) -> float:
     before = time.perf_counter()
     run()
     return time.perf_counter() - before
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # sklearn has it
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(threads)

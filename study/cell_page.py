@@ -3,8 +3,8 @@
 ``make docs`` writes it to docs/cells.md; a test keeps that file current.
 """
 
+from study.cell_description import suiting
 from study.cells import CELLS
-from study.descriptions import suiting
 from study.equations import Cell
 from study.nonlinearities import NONLINEARITIES
 from study.notation import latex_name

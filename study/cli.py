@@ -130,7 +130,7 @@ def sweep(
     console = Console(highlight=False, markup=False)
     count = workers or _cores()
     if dry_run:
-        from study.descriptions import describe_space
+        from study.space_description import describe_space
 
         console.print(describe_space(loaded, str(path)))
         return 0
@@ -287,11 +287,6 @@ def list_(
     """List what there is of a kind."""
     from rich.console import Console
 
-    if what == "spaces":  # loads nothing of what the other lists are made from
-        from study.space_index import listing
-
-        Console(highlight=False, markup=False).print(listing())
-        return 0
     from study.descriptions import LISTS
 
     if what is None:
@@ -312,18 +307,24 @@ def show(
             "--set", help="NAME=VALUE of a task, such as task.length=20; may be repeated."
         ),
     ] = None,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines", help="Fit what a task's answers without memory reach, and keep it."
+        ),
+    ] = False,
 ) -> int:
     """Explain one cell, task or search space."""
     from rich.console import Console
 
-    from study.config import read_settings
-    from study.descriptions import PAGES, describe_task
+    from study.descriptions import PAGES, task_page
 
     if what not in PAGES:
         raise unknown("kind of page", what, PAGES)
-    if settings and what != "task":
-        raise UserError(f"--set is for the page of a task, and a {what} has no parameters to show")
-    page = describe_task(name, read_settings(settings)) if settings else PAGES[what](name)
+    for option, given in (("--set", settings), ("--baselines", baselines)):
+        if given and what != "task":
+            raise UserError(f"{option} is for the page of a task, and a {what} has none to show")
+    page = task_page(name, settings or [], baselines) if what == "task" else PAGES[what](name)
     Console(highlight=False, markup=False).print(page)
     return 0
 

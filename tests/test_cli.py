@@ -206,6 +206,19 @@ def test_show_task_as_it_is_set(longlag) -> None:
     assert "task.version = hochreiter" in out
 
 
+def test_show_task_says_what_to_type_for_its_baselines(
+    longlag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    _, out, _ = longlag("show", "task", "latching", "--set", "task.length=12")
+    (command,) = re.findall(r"longlag (show task .*--baselines)", out)
+    code, out, err = longlag(*shlex.split(command))
+    assert (code, err) == (0, "")
+    assert re.search(r"^baseline +quadratic in", out, re.MULTILINE)
+    _, out, _ = longlag("show", "task", "digits", "--set", "task.permuted=true")
+    assert "--set task.permuted=true --baselines" in out
+
+
 def test_show_task_draws_what_is_in_a_users_file(longlag) -> None:
     Path("waves.csv").write_text(
         "day,height\n" + "".join(f"{i},{i % 7}\n" for i in range(200)), encoding="utf-8"
@@ -298,6 +311,7 @@ MISTAKES = [
     (("show", "task", "adding", "--set", "task.warping=3"), "no parameter 'warping'"),
     (("show", "task", "adding", "--set", "task.length=1"), "equal to 2"),
     (("show", "cell", "lstm", "--set", "task.length=3"), "page of a task"),
+    (("show", "space", "quickstart", "--baselines"), "page of a task"),
     (("show", "cell"), "'name'"),
     (("sweep", "quickstart", "--as", "Default"), "MLflow's own experiment"),
     (("sweep", "quickstart", "--seed", str(2**70)), "[study] seed"),

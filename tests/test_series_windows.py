@@ -9,10 +9,10 @@ import torch
 from rich.console import Console
 from task_files import series, table
 
-from study.descriptions import describe_task
 from study.errors import UserError
 from study.space_file import load
 from study.spaces import check_data
+from study.task_description import describe_task
 from study.tasks import TASKS
 
 # Box & Jenkins (1976), series G: airline passengers a month in thousands, 1949 to 1960.

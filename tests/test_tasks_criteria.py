@@ -12,8 +12,8 @@ from rich.console import Console
 from task_files import MAKERS
 from test_tasks import VARIANTS, named, over, seeded
 
-from study.descriptions import describe_task
 from study.errors import UserError
+from study.task_description import describe_task
 from study.tasks import TASKS
 from study.tasks.base import Batch, DatasetTask, SyntheticTask, Task
 from study.tasks.baselines import baselines
@@ -248,15 +248,23 @@ def test_what_confirms_is_new(name: str) -> None:
 # What is shown
 
 
-def page(name: str) -> str:
+def page(name: str, fit: bool) -> str:
     console = Console(width=160, record=True, file=StringIO())
-    console.print(describe_task(name))
+    console.print(describe_task(name, fit=fit))
     return console.export_text()
 
 
-def test_the_page_of_a_task_has_its_baselines() -> None:
-    text = page("adding")
+def test_the_page_of_a_task_has_its_baselines_once_they_are_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = page("adding", fit=False)
+    assert "longlag show task adding --baselines" in before
+    assert "linear in" not in before
+    text = page("adding", fit=True)
     assert "one of the two values known: loss 0.08" in text
     assert "quadratic in the last 6 inputs: loss 0.1" in text
     assert "meets the criterion" not in text
-    assert "meets the criterion" in page("hello")
+    assert "--baselines" not in text
+    assert page("adding", fit=False) == text
+    assert "meets the criterion" in page("hello", fit=True)

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from study.user_cache import cache_folder
+
 # Vectors and unrolled loops are written out in the source: -O3 is no faster, and compiles longer.
 FLAGS = ("-O2", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 _BUILD = ("-std=gnu11", "-shared", "-fPIC", "-pipe", "-w", "-x", "c", "-")
@@ -61,23 +63,6 @@ def library(key: str, source: Callable[[], str], definitions: tuple[str, ...]) -
     if found is None:
         raise NativeUnavailable(f"no place for compiled kernels: {problem}")
     return found
-
-
-def cache_folder() -> Path:
-    """$XDG_CACHE_HOME/longlag or ~/.cache/longlag, made if need be.
-
-    Raises OSError when it cannot be, and when others may write to it: a library loaded from there
-    runs with the user's rights.
-    """
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    folder = (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "longlag"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = folder.stat()
-    if status.st_uid != os.geteuid():
-        raise PermissionError(f"cache folder {folder} belongs to another user")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(f"cache folder {folder} can be written by others; chmod 700 it")
-    return folder
 
 
 def compiler() -> tuple[str, ...]:

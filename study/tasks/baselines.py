@@ -11,6 +11,7 @@ from torch.nn import functional
 from study.tasks.base import Batch, SyntheticTask, Task
 from study.tasks.forecasting import few
 from study.tasks.parts import MOST
+from study.threads import one_thread
 
 SEQUENCES = 4_000  # of training that a readout is fitted to …
 NUMBERS = 1_000_000  # … or as many as have so many features
@@ -32,6 +33,7 @@ class Baseline:
     meets: bool  # the task's criterion
 
 
+@one_thread()
 def baselines(task: Task) -> list[Baseline]:
     """Each is fitted to training sequences of seed 0 by the task's own loss.
 

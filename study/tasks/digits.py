@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from functools import lru_cache
+from importlib.metadata import version
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from study.tasks import TASKS
 from study.tasks.base import Batch, DatasetTask, LabelTask
+from study.user_cache import keep, recall
 
 SIDE = 8
 CLASSES = 10
@@ -104,7 +106,20 @@ def images_and_labels(
     split: int = SPLIT,
 ) -> Mapping[Literal["training", "validation", "test"], tuple[np.ndarray, np.ndarray]]:
     """Of each part the pixels (N,64), whole numbers from 0 to BRIGHTEST, and the digits (N)."""
-    # Imported here because it takes a second that the other tasks need not spend.
+    # Loading scikit-learn takes a second: it is loaded once, and its answer kept.
+    of = {"scikit-learn": version("scikit-learn"), "split": split, "held out": HELD_OUT}
+    kept = recall("digits", of)
+    if kept is None:
+        kept = _of_scikit_learn(split)
+        keep("digits", of, kept)
+    parts = kept["training"], kept["validation"], kept["test"]
+    training, validation, test = (
+        (np.array(images, dtype=np.float64), np.array(labels)) for images, labels in parts
+    )
+    return {"training": training, "validation": validation, "test": test}
+
+
+def _of_scikit_learn(split: int) -> dict[str, tuple[list[list[int]], list[int]]]:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -115,8 +130,8 @@ def images_and_labels(
     training, validation = train_test_split(
         rest, test_size=HELD_OUT, stratify=labels[rest], random_state=split
     )
+    parts = {"training": training, "validation": validation, "test": test}
     return {
-        "training": (images[training], labels[training]),
-        "validation": (images[validation], labels[validation]),
-        "test": (images[test], labels[test]),
+        name: (images[rows].astype(int).tolist(), labels[rows].tolist())
+        for name, rows in parts.items()
     }

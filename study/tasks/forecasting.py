@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from itertools import combinations_with_replacement, product
+from itertools import combinations_with_replacement
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -69,8 +69,7 @@ class Chaotic(Forecast):
     @cached_property
     def _polynomial(self) -> float:
         training, validation = self._splits["training"], self._splits["validation"]
-        tried = product((1, 2, 3), CUTOFFS)
-        losses = (polynomial_loss(training, validation, *each) for each in tried)
+        losses = (polynomial_loss(training, validation, degree) for degree in (1, 2, 3))
         return min(self.chance_loss, *losses)
 
     @property
@@ -97,10 +96,11 @@ def last_few(steps: int) -> str:
     return f"the last {few(steps)} values" if few(steps) > 1 else "the last value"
 
 
-def polynomial_loss(training: Batch, held_out: Batch, degree: int, cutoff: float) -> float:
+def polynomial_loss(training: Batch, held_out: Batch, degree: int) -> float:
     """Of the last few steps of all inputs, by least squares; infinite where it has too many terms.
 
-    Directions whose singular value is below ``cutoff`` of the greatest are left out.
+    Directions whose singular value is below a cutoff, times the greatest, are left out: the least loss
+    of the `CUTOFFS`.
     """
 
     def terms(batch: Batch) -> Tensor:  # (B,terms), float64
@@ -115,9 +115,13 @@ def polynomial_loss(training: Batch, held_out: Batch, degree: int, cutoff: float
     if math.comb(inputs + degree, degree) > MOST_TERMS:
         return math.inf
     wanted = training.targets[0].double()
-    fitted = torch.linalg.lstsq(terms(training), wanted, rcond=cutoff, driver="gelsd")
-    forecast = terms(held_out) @ fitted.solution
-    return float((forecast - held_out.targets[0]).square().mean())
+    known, asked = terms(training), terms(held_out)
+
+    def loss(cutoff: float) -> float:
+        fitted = torch.linalg.lstsq(known, wanted, rcond=cutoff, driver="gelsd")
+        return float((asked @ fitted.solution - held_out.targets[0]).square().mean())
+
+    return min(map(loss, CUTOFFS))
 
 
 def windows(

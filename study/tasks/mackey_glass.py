@@ -87,15 +87,13 @@ def integrate(history: np.ndarray, delay: int, units: int, substeps: int = SUBST
     def birth(delayed: np.ndarray) -> np.ndarray:
         return BETA * delayed / (1 + delayed**EXPONENT)
 
+    last = birth(x[0])
     for now in range(lag, len(x) - 1):
         then = now - lag
         # Cubic interpolation, of order 4 as the steps are; before the history it is constant.
         outer = x[max(then - 1, 0)] + x[then + 2]
-        first, middle, last = (
-            birth(x[then]),
-            birth((9 * (x[then] + x[then + 1]) - outer) / 16),
-            birth(x[then + 1]),
-        )
+        middle = birth((9 * (x[then] + x[then + 1]) - outer) / 16)
+        first, last = last, birth(x[then + 1])
         k1 = first - GAMMA * x[now]
         k2 = middle - GAMMA * (x[now] + h / 2 * k1)
         k3 = middle - GAMMA * (x[now] + h / 2 * k2)
