@@ -1,6 +1,10 @@
 """Settings of the whole test run."""
 
+import shutil
 import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,3 +23,32 @@ torch.set_num_threads(1)
 def _same_draws() -> None:
     """What a test draws without saying from where does not depend on the tests before it."""
     torch.manual_seed(0)
+
+
+# Several workers are given these files first: a long one that begins last is waited for by all.
+LONG = ("engines/test_jacobian.py",)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        place = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+        items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow takes a second for a new database's tables: later ones are copies of the first."""
+    tracking = sys.modules.get("study.tracking")
+    if tracking is None:
+        yield
+        return
+    make, first = tracking._make_tables, tmp_path_factory.mktemp("tables") / "first.db"
+
+    def copied(file: Path) -> None:
+        if not first.exists():
+            make(first)
+        shutil.copyfile(first, file)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracking, "_make_tables", copied)
+        yield

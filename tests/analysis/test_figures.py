@@ -153,16 +153,6 @@ def test_draws_or_says_why_not(
     assert not pyplot.get_fignums()
 
 
-@pytest.mark.parametrize("figure", FIGURES)
-def test_many_arms_with_long_names_leave_nothing_cut_off(
-    studies: dict[str, tuple[MemoryStore, Results]], figure: str
-) -> None:
-    drawn = draw(figure, studies["many"][1])
-    if isinstance(drawn, Missing):
-        return
-    assert_inside(drawn.figure)
-
-
 def test_the_expected_best_says_what_its_trials_allow() -> None:
     captions = {}
     for sampler in ("random", "sobol"):
