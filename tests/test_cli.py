@@ -33,6 +33,7 @@ from study.regularizers import REGULARIZERS
 from study.space_index import available
 from study.spaces import Space
 from study.tasks import TASKS
+from study.tasks.baselines import Baseline
 from study.tracking import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -183,7 +184,10 @@ def test_show_cell(longlag) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_show_task(name: str, longlag) -> None:
+def test_show_task(name: str, longlag, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What there is of every task is measured in test_tasks_criteria, in a second each.
+    found = [Baseline("a readout of nothing", {"loss": 0.125}, True)]
+    monkeypatch.setattr("study.descriptions.baselines", lambda task: found)
     code, out, err = longlag("show", "task", name)
     assert (code, err) == (0, "")
     task = TASKS.build(name)
@@ -191,6 +195,7 @@ def test_show_task(name: str, longlag) -> None:
         assert "task.path" in out
     else:
         assert f"{task.chance_loss:.5g}" in out
+        assert "a readout of nothing: loss 0.125, and so meets the criterion" in out
         assert task.solved_rule in " ".join(out.split())
         assert ("written after it, up to" in out) == (task.reads == "generated")
     for field in type(task).parameters():

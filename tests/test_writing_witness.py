@@ -84,6 +84,9 @@ def sample() -> list[Case]:
     return chosen
 
 
+CASES = sample()
+
+
 def settings(case: Case) -> dict[str, object]:
     flat = {k: v for k, v in case.items() if "." in k}
     name, _, score = str(case["look"]).partition("-")
@@ -133,7 +136,7 @@ def agree(model: Model, net: plain.Network, batch: Batch) -> None:
 
 
 @each("engine", ["reference", "native"])
-@each("case", sample(), ids=label)
+@each("case", CASES, ids=label)
 def test_logits_and_all_gradients(case: Case, engine: str) -> None:
     flat = settings(case) | {"train.engine": engine}
     model, net = both(**flat)
@@ -142,7 +145,7 @@ def test_logits_and_all_gradients(case: Case, engine: str) -> None:
     agree(model, net, batch)
 
 
-UNEQUAL = [case for case in sample() if case["lengths"] == "unequal"]
+UNEQUAL = [case for case in CASES if case["lengths"] == "unequal"]
 
 
 @each("case", UNEQUAL, ids=label)
