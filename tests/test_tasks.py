@@ -422,7 +422,10 @@ def test_a_fingerprint_is_of_sequences_all_over_and_no_more_than_fit(
 @over([(n, t) for n, t in DATASETS if not t.memorized])
 def test_a_data_set_is_read_whole_every_epoch(task: DatasetTask) -> None:
     def digests(batch: Batch) -> list[bytes]:
-        return [sha256(row).digest() for row in rows(batch)]  # one-hot text is large
+        if task.alphabet is not None:  # one-hot text is large
+            symbols = batch.inputs.argmax(-1, keepdim=True)
+            batch = Batch(symbols.to(torch.int16), batch.targets, batch.ends)
+        return [sha256(row).digest() for row in rows(batch)]
 
     data = task.splits()["training"]
     expected = sorted(
