@@ -1,5 +1,6 @@
 """Settings of the whole test run."""
 
+import os
 import shutil
 import signal
 import sys
@@ -15,6 +16,9 @@ for _number in (signal.SIGHUP, signal.SIGINT):
         _handler = signal.default_int_handler if _number == signal.SIGINT else lambda *_: None
         signal.signal(_number, _handler)
 
+# Every process that a test starts would compile the whole program anew, for half a second.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # The tests' tensors are tiny: more threads only wait for one another.
 torch.set_num_threads(1)
 
@@ -26,12 +30,30 @@ def _same_draws() -> None:
 
 
 # Several workers are given these files first: a long one that begins last is waited for by all.
-LONG = ("engines/test_jacobian.py",)
+LONG = (
+    "test_sweep.py",
+    "engines/test_jacobian.py",  # compiles the catalogue
+    "test_tasks_criteria.py",
+    "test_tasks_learn.py",
+    "test_store_faults.py",
+    "test_tasks.py",
+    "analysis/test_figures.py",
+    "engines/test_deep_passes.py",
+    "test_cli.py",
+    "test_ended_from_outside.py",
+    "test_store_edits.py",
+    "test_installation.py",
+    "engines/test_within_torch.py",
+    "test_tracking.py",
+    "test_credit.py",
+    "test_reference_engine.py",
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
-        place = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+        here = Path(__file__).parent
+        place = {here / name: number for number, name in enumerate(LONG)}
         items.sort(key=lambda item: place.get(item.path, len(place)))
 
 

@@ -92,7 +92,7 @@ def draw(figure: str, results: Results) -> Drawing | Missing:
             assert layout is not None
             layout.execute(drawing.figure)  # as a report does
             drawing.figure.set_layout_engine("none")
-            FigureCanvasAgg(drawing.figure).draw()
+            drawing.figure.draw_without_rendering()
             return drawing
     except Missing as reason:
         return reason
