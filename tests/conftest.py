@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from order import place
 
 # Of a run in the background these are ignored, and would be by every program that a test starts.
 for _number in (signal.SIGHUP, signal.SIGINT):
@@ -29,32 +30,9 @@ def _same_draws() -> None:
     torch.manual_seed(0)
 
 
-# Several workers are given these files first: a long one that begins last is waited for by all.
-LONG = (
-    "test_sweep.py",
-    "engines/test_jacobian.py",  # compiles the catalogue
-    "test_tasks_criteria.py",
-    "test_tasks_learn.py",
-    "test_store_faults.py",
-    "test_tasks.py",
-    "analysis/test_figures.py",
-    "engines/test_deep_passes.py",
-    "test_cli.py",
-    "test_ended_from_outside.py",
-    "test_store_edits.py",
-    "test_installation.py",
-    "engines/test_within_torch.py",
-    "test_tracking.py",
-    "test_credit.py",
-    "test_reference_engine.py",
-)
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if hasattr(config, "workerinput"):
-        here = Path(__file__).parent
-        place = {here / name: number for number, name in enumerate(LONG)}
-        items.sort(key=lambda item: place.get(item.path, len(place)))
+    if hasattr(config, "workerinput"):  # one of several workers
+        items.sort(key=lambda item: place(item.path))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,12 +42,13 @@ def _tables_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     if tracking is None:
         yield
         return
-    make, first = tracking._make_tables, tmp_path_factory.mktemp("tables") / "first.db"
+    make, folder = tracking._make_tables, tmp_path_factory.mktemp("tables")
 
     def copied(file: Path) -> None:
-        if not first.exists():
-            make(first)
-        shutil.copyfile(first, file)
+        if not (folder / "whole.db").exists():
+            make(folder / "begun.db")
+            (folder / "begun.db").rename(folder / "whole.db")
+        shutil.copyfile(folder / "whole.db", file)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracking, "_make_tables", copied)
