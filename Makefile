@@ -15,8 +15,9 @@ demo: install
 	@echo "Every run:     $(BIN)/longlag ui"
 	@echo "Your own:      $(BIN)/longlag --help"
 
+# On every core, up to eight. The tests of a file share what is slow to make, and stay together.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 check: install lint types test
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from cases import each
 
 from study import Layer
 from study.cells import CELLS
@@ -54,7 +55,7 @@ def test_a_random_matrix_against_numpy():
     assert found.gradient_bound is None
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@each("cell", CELLS)
 def test_every_recurrent_matrix_is_there(cell):
     layer = Layer(cell, 2, 16, generator=torch.Generator().manual_seed(0))
     found = audit(layer)

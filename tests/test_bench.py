@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from cases import each
 from torch import nn
 
 from study.bench import (
@@ -93,7 +94,7 @@ def test_the_fused_cell_nearest_in_shape():
     assert kinds == {"elman": nn.RNN, "gru": nn.GRU, "gru-torch": nn.GRU, "lstm": nn.LSTM}
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_the_plain_loop_is_the_cell(name):
     cell, phi = CELLS[name], NONLINEARITIES["tanh"]
     generator = torch.Generator().manual_seed(0)

@@ -3,6 +3,7 @@
 import pytest
 import sympy
 import torch
+from cases import each
 from reconciliation import READINGS, assert_same, drawn_layer
 from witness import WITNESSES
 
@@ -13,8 +14,8 @@ from study.errors import UserError
 IN, H = sympy.symbols("I H")
 
 
-@pytest.mark.parametrize("zeros", [False, True], ids=["random start", "from zeros"])
-@pytest.mark.parametrize("name", CELLS)
+@each("zeros", [False, True], ids=["random start", "from zeros"])
+@each("name", CELLS)
 def test_equals_the_step_written_from_its_source(name, zeros):
     """Outputs, last states and the gradient of every parameter, of the input and of the start."""
     assert_same(name, "reference", zeros=zeros)
@@ -50,8 +51,8 @@ def degrees_of_freedom(layer: Layer, name: str) -> int:
     return int(torch.linalg.matrix_rank(jacobian))
 
 
-@pytest.mark.parametrize("name", CELLS)
-@pytest.mark.parametrize(("inputs", "hidden"), [(1, 1), (3, 5), (2, 16)])
+@each("name", CELLS)
+@each(("inputs", "hidden"), [(1, 1), (3, 5), (2, 16)])
 def test_the_count_is_that_of_the_numbers_that_can_move(name, inputs, hidden):
     cell = CELLS[name]
     layer = drawn_layer(name, (inputs, hidden), "tanh", torch.Generator().manual_seed(1))
@@ -64,7 +65,7 @@ def test_the_count_is_that_of_the_numbers_that_can_move(name, inputs, hidden):
         assert formula.subs({IN: inputs, H: hidden}) == moving
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_what_is_counted_is_what_an_optimizer_gets(name):
     """torch's orthogonal parametrization moves all of its H² numbers, of which H(H-1)/2 act."""
     layer = Layer(name, 3, 16)
@@ -138,7 +139,7 @@ FROM_THE_SOURCES = {
 }
 
 
-@pytest.mark.parametrize("name", FROM_THE_SOURCES)
+@each("name", FROM_THE_SOURCES)
 def test_the_formula_is_the_sources(name):
     assert sympy.expand(CELLS[name].parameter_count(IN, H) - FROM_THE_SOURCES[name]) == 0
 

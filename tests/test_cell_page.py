@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-import pytest
+from cases import each
 from matplotlib.mathtext import MathTextParser
 
 from study.cell_page import page
@@ -24,7 +24,7 @@ def test_every_cell_has_a_section_and_a_row_that_leads_to_it():
         assert cell.source in text
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_the_equations_can_be_typeset(name):
     parser = MathTextParser("path")
     for line in CELLS[name].latex():

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from cases import each
 from sampling import first_states
 
 from study import Layer
@@ -115,7 +116,7 @@ def test_the_bias_of_the_forget_gate_says_how_much_is_kept(name):
         torch.testing.assert_close(last, torch.full_like(last, kept), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_every_cell_hears_its_input_and_every_parameter_has_a_gradient(name):
     g = torch.Generator().manual_seed(1)
     layer = Layer(

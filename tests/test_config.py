@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -156,7 +157,7 @@ def test_two_choices_of_a_group_agree_on_a_shared_parameters_type() -> None:
         assert all(len(found) == 1 for found in kinds.values()), group
 
 
-@pytest.mark.parametrize(
+@each(
     ("flat", "fragment"),
     [
         ({"modl.cell": "lstm"}, "did you mean 'model.cell'"),

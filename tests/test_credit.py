@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from cases import each
 from sampling import first_states, fixed_vectors
 from torch import Tensor
 
@@ -77,7 +78,7 @@ def together(gradients: list[Tensor]) -> Tensor:
     return torch.cat([g.flatten() for g in gradients])
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@each("cell", CELLS)
 def test_no_rule_changes_the_outputs(cell: str) -> None:
     generator = torch.Generator().manual_seed(0)
     layer = Layer(cell, INPUTS, HIDDEN, generator=generator, engine="reference")
@@ -101,7 +102,7 @@ def test_the_generator_decides(rule: str) -> None:
 # --- truncation ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("cell", "engine"), EVERY)
+@each(("cell", "engine"), EVERY)
 def test_a_window_of_the_whole_sequence_is_full(cell: str, engine: str) -> None:
     problem = Problem(CELLS[cell], engine=engine)
     full = problem.run("full")
@@ -110,7 +111,7 @@ def test_a_window_of_the_whole_sequence_is_full(cell: str, engine: str) -> None:
         assert all(torch.equal(a, b) for a, b in zip(truncated, full, strict=True)), window
 
 
-@pytest.mark.parametrize(("cell", "engine"), EVERY)
+@each(("cell", "engine"), EVERY)
 def test_truncation_is_a_loop_with_detach(cell: str, engine: str) -> None:
     problem = Problem(CELLS[cell], engine=engine)
     for window in (1, 4):
@@ -157,7 +158,7 @@ def pattern(cuts: tuple[bool, ...], *schedule: object) -> tuple[float, Tensor]:
     return probability, torch.tensor(factors, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@each("cell", CELLS)
 def test_the_expectation_over_all_cuts_is_the_full_gradient(cell: str) -> None:
     problem = Problem(CELLS[cell], steps=5)
     full = problem.run("full")
@@ -215,7 +216,7 @@ def test_the_mean_of_many_draws_is_near_the_full_gradient(schedule: str) -> None
 # --- forward in time ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@each("cell", CELLS)
 def test_forward_in_time_is_the_full_gradient(cell: str) -> None:
     problem = Problem(CELLS[cell])
     for lengths in (None, torch.tensor([2, 4, 1])):

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from cases import each
 from matplotlib.mathtext import MathTextParser
 from passes import Case, assert_agree
 from sampling import fixed_vectors
@@ -43,7 +44,7 @@ TWO_READ = made(
 # --- the whole catalogue -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_every_cell_has_one_or_says_why_not(name):
     cell = CELLS[name]
     assert deep_transition(cell, 0) is cell
@@ -67,8 +68,8 @@ def test_every_cell_has_one_or_says_why_not(name):
         assert cell.note in deep.note
 
 
-@pytest.mark.parametrize("name", DEEP)
-@pytest.mark.parametrize("depth", [1, MOST_LAYERS])
+@each("name", DEEP)
+@each("depth", [1, MOST_LAYERS])
 def test_a_layer_adds_its_matrix_and_its_bias(name, depth):
     cell, deep = CELLS[name], deep_transition(CELLS[name], depth)
     layers = depth * SEVERAL.get(name, 1)
@@ -83,7 +84,7 @@ def test_a_layer_adds_its_matrix_and_its_bias(name, depth):
 # --- what else is done with a cell ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", DEEP)
+@each("name", DEEP)
 def test_the_audit_claims_no_bound_and_the_same_timescales(name):
     deep = deep_transition(CELLS[name], 1)
     assert slope_bound(deep, NONLINEARITIES["tanh"]) is None
@@ -146,7 +147,7 @@ def test_latex():
     assert earlier[1] == r"h_{deep1,lag5,t} = \varphi\left(U_{deep1} h_{t-5} + b_{deep1}\right)"
 
 
-@pytest.mark.parametrize("name", DEEP)
+@each("name", DEEP)
 def test_latex_is_typeset(name):
     parser = MathTextParser("path")
     for line in deep_transition(CELLS[name], 2).latex():

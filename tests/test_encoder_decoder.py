@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cases import each
 from torch import Tensor
 
 from study.cells import CELLS
@@ -75,8 +76,8 @@ def test_what_it_is_made_of() -> None:
     assert model.parameter_count() == sum(p.numel() for p in model.parameters())
 
 
-@pytest.mark.parametrize("context", ["state", "input", "both"])
-@pytest.mark.parametrize("name", list(CELLS))
+@each("context", ["state", "input", "both"])
+@each("name", list(CELLS))
 def test_every_cell_hands_over_what_it_read(name: str, context: str) -> None:
     # The first symbol to write, before anything is told.
     c = config(
@@ -185,7 +186,7 @@ def test_what_reads_one_step_has_no_recurrent_matrix() -> None:
     assert set(audit(model).matrices) == {f"decoder.U_{gate}" for gate in "ifgo"}
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_what_reads_one_step_counts_no_number_of_a_recurrent_matrix(name: str) -> None:
     """An orthogonal matrix moves H² numbers, of which H(H-1)/2 count: these few are what is left out."""
     settings = {"task": "digit-drawing", "model.cell": name, "model.hidden": 6}

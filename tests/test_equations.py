@@ -7,6 +7,7 @@ import pickle
 import pytest
 import sympy
 import torch
+from cases import each
 from matplotlib.mathtext import MathTextParser
 
 from study import Cell, Layer
@@ -244,7 +245,7 @@ def test_latex_of_greek_and_long_names():
 # --- binding, copies ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_binding_leaves_no_phi(name):
     """And adds no name: the a of φ(a) is gone, though the cell may have a gate of that name."""
     cell = CELLS[name]

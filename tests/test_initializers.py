@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from cases import each
 from scipy import stats
 from torch import Generator, Tensor
 
@@ -71,8 +72,8 @@ def test_input_weights_may_be_of_any_shape(name):
         assert draw(INPUT_WEIGHTS, name, shape).shape == shape
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("name", RECURRENT)
+@each("cell", CELLS)
+@each("name", RECURRENT)
 def test_every_initializer_suits_a_cell_or_says_why_not(name, cell):
     reason = RECURRENT.build(name).refusal(CELLS[cell])
     if reason is None:
@@ -86,8 +87,8 @@ def test_every_initializer_suits_a_cell_or_says_why_not(name, cell):
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("name", BIASES)
+@each("cell", CELLS)
+@each("name", BIASES)
 def test_every_bias_initializer_suits_a_cell_or_says_why_not(name, cell):
     reason = BIASES.build(name).refusal(CELLS[cell])
     if reason is None:
@@ -218,8 +219,8 @@ def test_zeros():
     assert all((layer.get_parameter(f"b_{k}") == 0).all() for k in "ifgo")
 
 
-@pytest.mark.parametrize("value", [1.0, -2.5, 5])
-@pytest.mark.parametrize("cell", [n for n in CELLS if CELLS[n].forget_gate])
+@each("value", [1.0, -2.5, 5])
+@each("cell", [n for n in CELLS if CELLS[n].forget_gate])
 def test_the_forget_bias_is_on_the_forget_gate_only(cell, value):
     layer = Layer(cell, 2, 3, biases={"name": "forget", "value": value})
     gate = f"b_{CELLS[cell].forget_gate}"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from cases import each
 from scipy import stats
 
 from study import Layer
@@ -213,8 +214,8 @@ def test_a_sigmoid_that_is_the_state_is_no_gate():
     assert RECURRENT.build("identity").refusal(cell) is None
 
 
-@pytest.mark.parametrize("cell", [n for n in CELLS if CELLS[n].forms])
-@pytest.mark.parametrize("name", RECURRENT)
+@each("cell", [n for n in CELLS if CELLS[n].forms])
+@each("name", RECURRENT)
 def test_an_initializer_that_a_cell_would_undo_is_refused(cell, name):
     """Of those that are accepted, the matrix is in the layer as it was drawn."""
     made, [u] = RECURRENT.build(name), CELLS[cell].recurrent_matrices

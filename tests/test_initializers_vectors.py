@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases import each
 from scipy import stats
 
 from study import Layer
@@ -82,12 +83,11 @@ MORE_THAN_A_GATE = {"br", "nbr", "slstm"}
 KEPT = [c for n, c in CELLS.items() if keeper(c) and n not in MORE_THAN_A_GATE]
 
 
-@pytest.mark.parametrize(
-    "of", [*KEPT, KEEPS_NEAR_ZERO, OFFSET, SQUASHED, LOGIT, LOGARITHM], ids=lambda c: c.name
-)
+@each("of", [*KEPT, KEEPS_NEAR_ZERO, OFFSET, SQUASHED, LOGIT, LOGARITHM], ids=lambda c: c.name)
 def test_at_rest_the_state_decays_with_the_timescale(of):
     """Run: with all weights 0, a step leaves 1 - 1/τ of a state so small that φ' = 1."""
-    made = Layer(of, 1, 50, biases={"name": "chrono", "t_max": 40}, dtype=torch.float64)
+    biases = {"name": "chrono", "t_max": 40}
+    made = Layer(of, 1, 50, biases=biases, dtype=torch.float64, engine="reference")
     gate = keeper(of)
     with torch.no_grad():
         for name, p in made.named_parameters():

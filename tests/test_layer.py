@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from cases import each
 from torch import Generator, nn
 from torch.nn.utils import parametrize
 
@@ -48,7 +49,7 @@ def test_a_recurrent_matrix_acts_from_the_left(name):
     assert moved.tolist() == [1]
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_the_same_seed_gives_the_same_bytes(name):
     a, b = (Layer(name, 3, 4, generator=generator(5)) for _ in range(2))
     for p, q in zip(a.parameters(), b.parameters(), strict=True):
@@ -94,7 +95,7 @@ def test_the_order_of_the_states_given_does_not_matter():
     assert torch.equal(layer(x, {"h": h, "c": c})[0], layer(x, {"c": c, "h": h})[0])
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_state_dict_copies_and_pickles_compute_the_same(name):
     layer = Layer(name, 2, 3, generator=generator(), engine="reference")
     with torch.no_grad():

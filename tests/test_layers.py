@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import each
 
 import longlag
 import study
@@ -84,7 +85,7 @@ def test_every_module_has_a_layer() -> None:
     assert not missing, f"say in LAYERS where these stand: {missing}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+@each("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_point_to_lower_layers(path: Path) -> None:
     here = module_of(path)
     if here == "__init__":

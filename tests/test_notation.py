@@ -4,6 +4,7 @@ import contextlib
 import signal
 
 import pytest
+from cases import each
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -202,7 +203,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("right", HOSTILE)
+@each("right", HOSTILE)
 def test_what_is_not_the_language_is_refused(right):
     with seconds(2):
         refusal(f"h' = {right}")

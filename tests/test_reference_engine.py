@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import references
 import torch
+from cases import each
 from sampling import first_states, pairs, phis, representatives
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
@@ -189,7 +190,7 @@ LOOPS = [(c, p, torch.float64) for c in references.LOOPS for p in references.PHI
 LOOPS += [(c, p, torch.float32) for c in references.LOOPS for p in phis(c, every=())]
 
 
-@pytest.mark.parametrize(("name", "phi", "dtype"), LOOPS, ids=str)
+@each(("name", "phi", "dtype"), LOOPS, ids=str)
 def test_equals_the_loop_written_from_the_paper(name, phi, dtype):
     layer = make_layer(name, phi, dtype=dtype)
     # φ = identity makes the GRU's and the LSTM's states grow; small weights keep float32 honest.
@@ -292,7 +293,7 @@ def textbook_step(
     return {s: names[f"{s}_new"] for s in past}
 
 
-@pytest.mark.parametrize(("name", "phi"), PAIRS)
+@each(("name", "phi"), PAIRS)
 def test_equals_its_equations_read_as_python(name, phi):
     layer = make_layer(name, phi)
     x, start = make_input(layer)
@@ -337,7 +338,7 @@ def as_function(layer: Layer, leaves: dict[str, Tensor], start: dict[str, Tensor
     return f
 
 
-@pytest.mark.parametrize(("name", "phi"), ONCE)
+@each(("name", "phi"), ONCE)
 def test_gradcheck(name, phi):
     layer = make_layer(name, phi, inputs=2, hidden=3)
     x, start = make_input(layer, steps=3, batch=2)
@@ -356,7 +357,7 @@ def test_gradgradcheck(name, phi):
 # --- structure ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", EVERY_CELL)
+@each("name", EVERY_CELL)
 def test_shapes_the_same_bytes_again_and_a_state_that_is_not_written_to(name):
     layer = make_layer(name, dtype=torch.float32)
     x, start = make_input(layer)
@@ -372,7 +373,7 @@ def test_shapes_the_same_bytes_again_and_a_state_that_is_not_written_to(name):
     assert torch.equal(layer(x, start)[0], outputs)
 
 
-@pytest.mark.parametrize("name", EVERY_CELL)
+@each("name", EVERY_CELL)
 def test_permuting_the_batch_permutes_everything(name):
     layer = make_layer(name)
     x, start = make_input(layer)
@@ -384,7 +385,7 @@ def test_permuting_the_batch_permutes_everything(name):
         torch.testing.assert_close(last_permuted[s], last[s][order], rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", EVERY_CELL)
+@each("name", EVERY_CELL)
 def test_sequences_of_a_batch_do_not_meet(name):
     layer = make_layer(name)
     x, start = make_input(layer, steps=12)  # longer than the longest delay
@@ -398,7 +399,7 @@ def test_sequences_of_a_batch_do_not_meet(name):
         assert (g[[0, 2]] == 0).all(), leaf
 
 
-@pytest.mark.parametrize("name", EVERY_CELL)
+@each("name", EVERY_CELL)
 def test_the_past_does_not_see_the_future(name):
     layer = make_layer(name)
     x, start = make_input(layer)
@@ -414,7 +415,7 @@ def test_the_past_does_not_see_the_future(name):
         assert (gradient[0] != 0).any()
 
 
-@pytest.mark.parametrize("name", EVERY_CELL)
+@each("name", EVERY_CELL)
 def test_running_in_two_pieces_is_running_once(name):
     layer = make_layer(name)
     x, start = make_input(layer)
@@ -470,7 +471,7 @@ def with_nudge(cell: Cell, state: str) -> Cell:
 NUDGED = [*[(c, "tanh") for c in EVERY_CELL], *[(c, "relu") for c in representatives()]]
 
 
-@pytest.mark.parametrize(("name", "phi"), [(c, p) for c, p in NUDGED if p in phis(c, EVERY_CELL)])
+@each(("name", "phi"), [(c, p) for c, p in NUDGED if p in phis(c, EVERY_CELL)])
 def test_recorder_is_the_derivative_of_a_nudge_through_an_extra_input(name, phi):
     """∂L/∂s_t by adding H inputs that are added to s' and zero: their gradient is what is asked."""
     layer = make_layer(name, phi)
@@ -543,7 +544,7 @@ FINAL = {  # states that no equation reads with a prime: at hand between two ste
 }
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY_CELL if FINAL[name]])
+@each("name", [name for name in EVERY_CELL if FINAL[name]])
 def test_recorder_equals_finite_differences_of_a_second_half(name):
     """The sequence is cut after step t, and its rest run from a state that is a little off.
 
@@ -575,7 +576,7 @@ def test_recorder_equals_finite_differences_of_a_second_half(name):
                         assert numeric.abs().max() > 1e-4, s
 
 
-@pytest.mark.parametrize("name", EVERY_CELL)
+@each("name", EVERY_CELL)
 def test_recorder_changes_nothing(name):
     layer = make_layer(name)
     x, start = make_input(layer)

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 import pytest
+from cases import each
 from pydantic import Field
 
 from study.cells import CELLS
@@ -62,8 +63,8 @@ def test_a_name_far_from_all_is_answered_with_all(registry):
         assert message.endswith(f"… ({len(registry)} in all)")
 
 
-@pytest.mark.parametrize("registry", REGISTRIES, ids=ids)
-@pytest.mark.parametrize("name", [None, 3, ["lstm"], {}, "two\nlines"])
+@each("registry", REGISTRIES, ids=ids)
+@each("name", [None, 3, ["lstm"], {}, "two\nlines"])
 def test_what_is_no_name_is_refused_in_one_line(registry, name):
     told(lambda: registry[name])
 

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from cases import each
 from references import PHIS, elman
 from torch import Tensor
 
@@ -122,9 +123,9 @@ def after_backward(layer: Layer, x: Tensor) -> StateGradients:
 ENGINES = [*((phi, "reference") for phi in PHIS), ("tanh", "auto"), ("relu", "auto")]
 
 
-@pytest.mark.parametrize(("phi", "engine"), ENGINES)
-@pytest.mark.parametrize("over", ["mean", "sum"])
-@pytest.mark.parametrize("ratio", ["squared", "plain"])
+@each(("phi", "engine"), ENGINES)
+@each("over", ["mean", "sum"])
+@each("ratio", ["squared", "plain"])
 def test_omega_and_its_gradient_are_the_formulas(
     phi: str, ratio: str, over: str, engine: str
 ) -> None:
@@ -150,9 +151,7 @@ def test_omega_and_its_gradient_are_the_formulas(
         assert torch.equal(layer.get_parameter(name).grad, plain[name]), "only U has a term"
 
 
-@pytest.mark.parametrize(
-    "cell", [LEAKY, ADDITIVE, *CELLS_WITH_MATRICES], ids=lambda cell: cell.name
-)
+@each("cell", [LEAKY, ADDITIVE, *CELLS_WITH_MATRICES], ids=lambda cell: cell.name)
 def test_any_cells_omega_is_that_of_its_jacobians(cell: Cell) -> None:
     layer, x = layer_of(cell, "tanh", "reference"), inputs()
     recorder = after_backward(layer, x)

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from cases import each
 from torch import Generator, Tensor
 from witness import encoder_decoder as plain
 from writing import END, Told, assert_close, both, drawn, gradients, made, same_gradients, singly
@@ -83,6 +84,9 @@ def sample() -> list[Case]:
     return chosen
 
 
+CASES = sample()
+
+
 def settings(case: Case) -> dict[str, object]:
     flat = {k: v for k, v in case.items() if "." in k}
     name, _, score = str(case["look"]).partition("-")
@@ -131,8 +135,8 @@ def agree(model: Model, net: plain.Network, batch: Batch) -> None:
     same_gradients(gradients(loss, model), gradients(expected, model))
 
 
-@pytest.mark.parametrize("engine", ["reference", "native"])
-@pytest.mark.parametrize("case", sample(), ids=label)
+@each("engine", ["reference", "native"])
+@each("case", CASES, ids=label)
 def test_logits_and_all_gradients(case: Case, engine: str) -> None:
     flat = settings(case) | {"train.engine": engine}
     model, net = both(**flat)
@@ -141,10 +145,10 @@ def test_logits_and_all_gradients(case: Case, engine: str) -> None:
     agree(model, net, batch)
 
 
-UNEQUAL = [case for case in sample() if case["lengths"] == "unequal"]
+UNEQUAL = [case for case in CASES if case["lengths"] == "unequal"]
 
 
-@pytest.mark.parametrize("case", UNEQUAL, ids=label)
+@each("case", UNEQUAL, ids=label)
 def test_every_number_matters(case: Case) -> None:
     model = made(**settings(case))
     batch = drawn(
@@ -304,9 +308,9 @@ def test_gradient_flow(case: Case, lengths: tuple[list[int], list[int]]) -> None
     flow = gradient_flow(model, Told(), batch)
     assert flow is not None
     assert flow.norms.keys() == norms.keys()
-    for name, each in norms.items():
+    for name, alone in norms.items():
         expected = [
-            np.mean([of_one[lag] for of_one in each if lag < len(of_one)])
-            for lag in range(max(map(len, each)))
+            np.mean([of_one[lag] for of_one in alone if lag < len(of_one)])
+            for lag in range(max(map(len, alone)))
         ]
         np.testing.assert_allclose(flow.norms[name], expected, rtol=1e-10, atol=1e-14)

@@ -51,6 +51,9 @@ int64_t backward(const int64_t *sizes, void *const *pointers) {
     return flushing(backward_pass, sizes, pointers);
 }
 
+/* The table of tiles.h; given before the first pass. */
+void use(const void *tiles) { products = tiles; }
+
 /* Numbers that the slots of one step take. */
 int64_t slots(const int64_t *sizes) {
     run r;

@@ -20,7 +20,7 @@ def generate(cell: Cell, phi: Nonlinearity) -> str:
     program = Program(cell, phi)
     storage = Storage(program, adjoint(program))
     elementwise, numbers = Elementwise(storage), range(len(program.segments))
-    headers = [_header("vector.h"), _widths(storage), _header("matmul.h")]
+    headers = [_header("vector.h"), _header("matmul.h")]
     loops = [_header(name) for name in ("layout.h", "forward.h", "backward.h", "calls.h")]
     functions = [elementwise.forward(k) for k in numbers]
     functions += [elementwise.backward(k) for k in numbers]
@@ -31,22 +31,9 @@ def generate(cell: Cell, phi: Nonlinearity) -> str:
     return "\n".join([*headers, _tables(storage), loops[0], *functions, *calls, *loops[1:], ""])
 
 
-def _widths(storage: Storage) -> str:
-    """The vectors that a product may be wide, by the number of vectors that a tile may have."""
-    ranges = {
-        (len(columns), high - low)
-        for columns in storage.columns
-        for low, high in (_range(columns, o) for o in operands_of(columns))
-    }
-    lines = []
-    for widest in (2, 4):
-        widths = set()
-        for m, wide in ranges:
-            for v in range(1, max(1, widest // m) + 1):
-                parts = -(-wide * v // widest)
-                widths |= {wide * v // parts, -(-wide * v // parts)}
-        lines.append(f"#define WIDTHS_{widest} {sum(1 << w for w in widths)}")
-    return "\n".join(lines)
+def tiles() -> str:
+    """The translation unit of the matrix products, the same for every cell."""
+    return "\n".join([_header(name) for name in ("vector.h", "matmul.h", "tiles.h")])
 
 
 def _range(columns: list[Column], operand: int) -> tuple[int, int]:

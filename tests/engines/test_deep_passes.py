@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from cases import each
 from passes import Case, assert_agree, distance
 from sampling import features, first_states, representatives
 from torch import Tensor
@@ -158,7 +159,7 @@ def test_an_elman_cell_is_the_papers_dt_rnn_read_before_its_layers(depth):
 # --- the whole catalogue -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", DEEP)
+@each("name", DEEP)
 def test_layers_that_do_nothing_leave_the_cell(name):
     """φ the identity, U_deep = I, b_deep = 0."""
     deep = Case(deep_transition(CELLS[name], 2), "identity")
@@ -175,7 +176,7 @@ def test_layers_that_do_nothing_leave_the_cell(name):
         assert distance(found[what], value) < 1e-12, what
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@each("name", PLAIN)
 def test_linear_layers_multiply_into_the_matrices_alone(name):
     """φ the identity and no bias: U U_deep2 U_deep1 in place of U, and no other use of the state."""
     deep = Case(deep_transition(CELLS[name], 2), "identity", scale=0.5)

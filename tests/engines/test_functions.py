@@ -27,7 +27,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def kernels(own_cache):
+def kernels():
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda dtype: kernel(CELL, TANH, dtype), DTYPES))
 

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 import torch
+from cases import each
 from passes import LANGUAGE, Case
 from sampling import compiled, representatives
 from torch.func import jacrev
@@ -65,7 +66,7 @@ WITH_PHIS += [(RICHEST, phi) for phi in NONLINEARITIES if phi != "tanh"]
 SOME = [*representatives(), *LANGUAGE]
 
 
-@pytest.mark.parametrize(("name", "phi"), WITH_PHIS)
+@each(("name", "phi"), WITH_PHIS)
 def test_the_jacobian_is_that_of_the_step(name, phi):
     for sizes in [(1, 1, 1, 1), (1, 3, 2, 5), (1, 2, 7, 3)]:
         case = Case(ALL[name], phi, sizes)
@@ -75,7 +76,7 @@ def test_the_jacobian_is_that_of_the_step(name, phi):
         )
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if ALL[n].uses_phi])
+@each("name", [n for n in ALL if ALL[n].uses_phi])
 def test_relu_at_zero(name):
     # Whole numbers and zeros: many pre-activations are exactly zero.
     case = Case(ALL[name], "relu", (1, 3, 2, 4))
@@ -117,7 +118,7 @@ def test_expressions_stay_short_where_paths_branch_and_meet_again():
     assert_blocks(step_jacobian(*arguments(case), x, case.state), exact_blocks(case, x, case.state))
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_along_a_sequence_from_the_states_of_one_pass(name):
     case, exact = Case(ALL[name], sizes=(5, 3, 2, 4)), {}
     for t in (3, 0, 4):
@@ -133,7 +134,7 @@ def test_along_a_sequence_from_the_states_of_one_pass(name):
             assert_blocks(blocks, exact[t])
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_products_with_the_jacobian_are_finite_differences(name):
     case = Case(ALL[name], sizes=(3, 4, 2, 5))
     before = states_before(*arguments(case), case.x, case.state)
@@ -195,7 +196,7 @@ def test_a_state_left_out_counts_as_zero(name):
         local.jvp({"q": ones})
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_the_gradient_of_the_first_state_is_a_product_of_jacobians(name):
     # Of a loss at the last step only, ∂L/∂s_0 = Jᵀ_1 … Jᵀ_T ∂L/∂s_T. (A recorded ∂L/∂c_t is more
     # than this product where h_t is computed from c_t within the step.)
@@ -215,7 +216,7 @@ def test_the_gradient_of_the_first_state_is_a_product_of_jacobians(name):
             torch.testing.assert_close(flow[s], exact, **EXACT)
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_the_recorder_has_the_states(name):
     case = Case(ALL[name], sizes=(5, 3, 2, 20))
     now, expected = case.state, []

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 import torch
+from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from passes import LANGUAGE, Case, assert_agree, distance
@@ -24,7 +25,7 @@ ALL = {**dict(CELLS.items()), **LANGUAGE}
 EXACT = 1e-10  # float64: a few hundred additions in another order
 
 
-@pytest.mark.parametrize(("name", "phi"), compiled())
+@each(("name", "phi"), compiled())
 def test_every_cell_and_nonlinearity(name, phi):
     for sizes in [(1, 1, 1, 1), (7, 5, 3, 19), (3, 70, 2, 9)]:
         assert_agree(Case(CELLS[name], phi, sizes), EXACT)
@@ -71,7 +72,7 @@ def test_a_thousand_steps():
     assert_agree(Case(CELLS["gru"], sizes=(1000, 2, 1, 11)), EXACT)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_gradcheck(name):
     case = Case(CELLS[name], sizes=(4, 2, 2, 3))
     names = list(case.parameters)
@@ -94,7 +95,7 @@ def test_enormous_pre_activations(name, size):
     assert_agree(case, EXACT)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_infinities_and_nan_are_noticed(name):
     for value in (float("inf"), -float("inf"), float("nan")):
         case = Case(CELLS[name], sizes=(5, 4, 2, 9))

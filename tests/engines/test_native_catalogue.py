@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from cases import each
 from reconciliation import assert_same, drawn_layer
 
 from study.cells import CELLS
@@ -9,7 +10,7 @@ from study.cells import CELLS
 pytestmark = pytest.mark.usefixtures("catalogue_kernels")
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_equals_the_step_written_from_its_source(name):
     assert_same(name, "native")
 

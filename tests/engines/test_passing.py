@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from passes import LANGUAGE, Case, assert_agree, distance
@@ -52,7 +53,7 @@ def passing(value, factor):
     return factor * value + ((1 - factor) * value).detach()
 
 
-@pytest.mark.parametrize("name", ALL)
+@each("name", ALL)
 def test_carry_is_a_plain_loop_that_passes_on_a_part(name):
     lengths = torch.tensor([6, 2, 5])
     carry = torch.tensor([0.5, 1, 0, 1.5, 1, -0.3], dtype=torch.float64)
@@ -83,7 +84,7 @@ def test_carry_is_a_plain_loop_that_passes_on_a_part(name):
         assert distance(torch.stack(outputs).detach(), found["outputs"]) <= EXACT, engine
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_ones_change_no_bit_and_the_outputs_never_change(name):
     for engine in ENGINES:
         plain = Case(CELLS[name]).run(engine)
@@ -93,7 +94,7 @@ def test_ones_change_no_bit_and_the_outputs_never_change(name):
         assert torch.equal(plain["outputs"], bound["outputs"]), engine
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_a_cut_passes_nothing_not_even_infinity(name):
     carry = torch.ones(6)
     carry[0] = carry[3] = 0
@@ -189,7 +190,7 @@ def test_the_limit_is_the_one_written_by_hand(name, by_hand, engine):
     assert 0.1 < float(found["share"]) < 0.9
 
 
-@pytest.mark.parametrize("name", CELLS)
+@each("name", CELLS)
 def test_a_limit_above_every_gradient_changes_nothing(name):
     for engine in ENGINES:
         plain, bound = Case(CELLS[name]).run(engine), Case(CELLS[name], limit=1e6).run(engine)

@@ -1,4 +1,4 @@
-"""What other torch code does with a layer, each in a process that may die of it."""
+"""What other torch code does with a layer, in processes that may die of it."""
 
 import subprocess
 import sys
@@ -12,13 +12,14 @@ from study import Layer, Stack, StateGradients
 from study.errors import UserError
 
 SCRIPT = Path(__file__).with_name("within_torch.py")
-SECTIONS = ["compiled", "fake", "exported", "traced", "second", "transforms", "everyday"]
+# A process takes seconds to load torch, and what compiles seconds more.
+SECTIONS = [["compiled", "fake", "exported"], ["traced", "second", "transforms", "everyday"]]
 
 
-@pytest.mark.parametrize("section", SECTIONS)
-def test_the_layer_does_as_torchs_own(section):
+@pytest.mark.parametrize("sections", SECTIONS, ids=" ".join)
+def test_the_layer_does_as_torchs_own(sections):
     """torch.nn's layer with the same weights is the expected value; see the script."""
-    command = [sys.executable, "-W", "ignore", str(SCRIPT), section]
+    command = [sys.executable, "-W", "ignore", str(SCRIPT), *sections]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, f"{done.returncode}: {done.stdout}\n{done.stderr[-3000:]}"
     assert done.stdout.endswith("done\n")

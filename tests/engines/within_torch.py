@@ -1,11 +1,12 @@
 """The layer in other torch code, against torch's own layer with the same weights.
 
-``python within_torch.py SECTION`` runs a section for three cells and both engines, and prints what it
+``python within_torch.py SECTION …`` runs sections for three cells and both engines, and prints what it
 is about to do, so that a process that dies tells where.
 """
 
 import copy
 import io
+import itertools
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -282,14 +283,13 @@ def everyday(p: Pair) -> None:
         assert p.ours(p.x.bfloat16())[0].dtype == torch.float64
 
 
-def main(section: str, engines: Sequence[str] = ("native", "reference")) -> None:
+def main(sections: Sequence[str], engines: Sequence[str] = ("native", "reference")) -> None:
     torch.set_num_threads(1)
-    for cell in KINDS:
-        for engine in engines:
-            print(section, cell, engine, flush=True)
-            globals()[section](Pair(cell, engine))
+    for section, cell, engine in itertools.product(sections, KINDS, engines):
+        print(section, cell, engine, flush=True)
+        globals()[section](Pair(cell, engine))
     print("done")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])
