@@ -188,7 +188,7 @@ def test_show_cell(longlag) -> None:
 def test_show_task(name: str, longlag, monkeypatch: pytest.MonkeyPatch) -> None:
     # What there is of every task is measured in test_tasks_criteria, in a second each.
     found = [Baseline("a readout of nothing", {"loss": 0.125}, True)]
-    monkeypatch.setattr("study.descriptions.baselines", lambda task: found)
+    monkeypatch.setattr("study.task_description.known", lambda task: found)
     code, out, err = longlag("show", "task", name)
     assert (code, err) == (0, "")
     task = TASKS.build(name)
