@@ -22,7 +22,7 @@ test: install
 check: install lint types test
 
 docs: install
-	$(BIN)/python -m study.cell_page > docs/cells.md
+	$(BIN)/python -m study.commands.cell_page > docs/cells.md
 
 lint: install
 	$(BIN)/ruff check .

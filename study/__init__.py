@@ -5,33 +5,30 @@ Shapes are written with T steps, B sequences in a batch, I inputs, H hidden unit
 The names below are imported when first used, so that ``longlag --help`` need not load torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from study.base.faces import handed_on
 
 if TYPE_CHECKING:
     from study.cells import CELLS
-    from study.config import TrialConfig
     from study.engines.recording import StateGradients
-    from study.equations import Cell
-    from study.layer import Layer
-    from study.stack import Stack
-    from study.training import train
+    from study.language.cell import Cell
+    from study.networks.layer import Layer
+    from study.networks.stack import Stack
+    from study.trial.config import TrialConfig
+    from study.trial.training import train
 
 __version__ = "0.1.0"
 __all__ = ["Cell", "CELLS", "Layer", "Stack", "StateGradients", "TrialConfig", "train"]
 
 _HOME = {
-    "Cell": "study.equations",
-    "CELLS": "study.cells",
-    "Layer": "study.layer",
-    "Stack": "study.stack",
-    "StateGradients": "study.engines.recording",
-    "TrialConfig": "study.config",
-    "train": "study.training",
+    "Cell": "language.cell",
+    "CELLS": "cells",
+    "Layer": "networks.layer",
+    "Stack": "networks.stack",
+    "StateGradients": "engines.recording",
+    "TrialConfig": "trial.config",
+    "train": "trial.training",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'study' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__ = handed_on(__name__, _HOME)

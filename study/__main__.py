@@ -3,14 +3,14 @@
 import signal
 import sys
 
-from study.errors import INTERRUPTED
+from study.base.errors import INTERRUPTED
 
 
 def main() -> None:
     """Run the command line as a process of its own, which no number of Ctrl-C ends in a traceback."""
     sys.unraisablehook = _all_but_interrupts
     try:
-        from study import cli  # takes a moment
+        from study.commands import cli  # takes a moment
 
         cli.main()
     except KeyboardInterrupt:

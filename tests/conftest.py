@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session", autouse=True)
 def _tables_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """MLflow takes a second for a new database's tables: later ones are copies of the first."""
-    tracking = sys.modules.get("study.tracking")
+    tracking = sys.modules.get("study.tracking.store")
     if tracking is None:
         yield
         return

@@ -5,8 +5,8 @@ from pathlib import Path
 LONGEST = (
     "test_sweep",
     "test_jacobian",  # compiles the catalogue
-    "test_tasks_criteria",
-    "test_tasks_learn",
+    "test_criteria",
+    "test_learning",
     "test_store_faults",
     "test_tasks",
     "test_figures",

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from analysis.runs import Results
-from study.registry import Registry, load_modules
+from analysis.data.runs import Results
+from study.base.registry import Registry, load_modules
 
 
 class Missing(Exception):

@@ -7,11 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy import stats
 
-from analysis import style
-from analysis.figures import Drawing, Missing, figure
-from analysis.placement import add_label
-from analysis.runs import Results
-from analysis.wording import counted, short
+from analysis.data.runs import Results
+from analysis.data.wording import counted, short
+from analysis.figures import Drawing, Missing, figure, style
+from analysis.figures.placement import add_label
 
 RADIUS, SIGMA, BOUND = "spectral_radius_init", "largest_singular_value_init", "gradient_bound_init"
 SHORTEST, TYPICAL, LONGEST = "timescale_min_init", "timescale_median_init", "timescale_max_init"

@@ -2,9 +2,8 @@
 
 import pandas as pd
 
-from analysis import style
-from analysis.figures import Drawing, Missing, figure
-from analysis.runs import Results
+from analysis.data.runs import Results
+from analysis.figures import Drawing, Missing, figure, style
 
 DISTANCE, PEAK = "attention_distance", "attention_peak"
 WORDS = {

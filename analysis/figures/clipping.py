@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import style
-from analysis.figures import Drawing, Missing, figure
-from analysis.runs import Results
-from analysis.tasks import number
-from analysis.wording import counted, short
+from analysis.data.runs import Results
+from analysis.data.tasks import number
+from analysis.data.wording import counted, short
+from analysis.figures import Drawing, Missing, figure, style
 
 BEFORE, AFTER, COSINE = "train/grad_norm", "train/grad_norm_after", "train/grad_cosine"
 TURNED = 0.9995  # a mean cosine below this reads as less than 1

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from analysis import style
-from analysis.figures import Drawing, Missing, figure
-from analysis.runs import ENDED, Results
-from analysis.statistics import expected_best as expected_best_of
+from analysis.data.runs import ENDED, Results
+from analysis.figures import Drawing, Missing, figure, style
+from analysis.statistics.few_runs import expected_best as expected_best_of
 
 MINIMUM_TRIALS = 4
 CEILING = 2  # of a score; what lies above it is as good as nothing

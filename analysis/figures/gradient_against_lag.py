@@ -8,11 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
-from analysis import style
-from analysis.figures import Drawing, Missing, figure
-from analysis.runs import Results
-from analysis.statistics import half_life
-from analysis.wording import listing, steps_text
+from analysis.data.runs import Results
+from analysis.data.wording import listing, steps_text
+from analysis.figures import Drawing, Missing, figure, style
+from analysis.statistics.few_runs import half_life
 
 STAGES = {"init": "before training", "final": "after training"}
 NAME = 26  # letters of an architecture, with its half-life a line below half a page

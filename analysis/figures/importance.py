@@ -3,11 +3,10 @@
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from analysis import style
-from analysis.figures import Drawing, Missing, figure
-from analysis.runs import Results
-from analysis.summary import importances
-from analysis.wording import NOTHING
+from analysis.data.runs import Results
+from analysis.data.wording import NOTHING
+from analysis.figures import Drawing, Missing, figure, style
+from analysis.findings.summary import importances
 
 FEW_TRIALS = 30
 SMALL_R2 = 0.1  # below it the forest explains next to nothing, and neither do its fractions

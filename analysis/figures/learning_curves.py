@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import style
-from analysis.figures import Drawing, Missing, figure
-from analysis.runs import Results
-from analysis.tasks import Task
+from analysis.data.runs import Results
+from analysis.data.tasks import Task
+from analysis.figures import Drawing, Missing, figure, style
 
 OUT_OF_SIGHT = 1000  # times below the lowest loss reached
 

@@ -4,9 +4,8 @@ from typing import Any
 
 from matplotlib.patches import Patch
 
-from analysis import style
-from analysis.figures import Drawing, Missing, figure
-from analysis.runs import Results
+from analysis.data.runs import Results
+from analysis.figures import Drawing, Missing, figure, style
 
 
 @figure("outcomes", "How the trials of the search ended", order=50)

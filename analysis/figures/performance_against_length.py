@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from analysis import style
-from analysis.figures import Drawing, Missing, figure
-from analysis.reach import families
-from analysis.runs import Results
-from analysis.statistics import iqm, wilson_interval
-from analysis.summary import CONFIRMED
+from analysis.data.runs import Results
+from analysis.figures import Drawing, Missing, figure, style
+from analysis.findings.reach import families
+from analysis.findings.summary import CONFIRMED
+from analysis.statistics.few_runs import iqm, wilson_interval
 
 
 @figure("performance_against_length", "Performance against length", order=20)

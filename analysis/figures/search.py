@@ -9,10 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
-from analysis import style
-from analysis.figures import Drawing, Missing, figure
-from analysis.runs import Results
-from analysis.tasks import number
+from analysis.data.runs import Results
+from analysis.data.tasks import number
+from analysis.figures import Drawing, Missing, figure, style
 
 CEILING, DIVERGED = 1.25, 1.5  # where scores above the first, and diverged trials, are drawn
 ROWS = 3

@@ -3,11 +3,10 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import style
-from analysis.figures import Drawing, Missing, figure
-from analysis.runs import Results
-from analysis.statistics import kaplan_meier, wilson_interval
-from analysis.summary import CONFIRMED, times_to_solve
+from analysis.data.runs import Results
+from analysis.figures import Drawing, Missing, figure, style
+from analysis.findings.summary import CONFIRMED, times_to_solve
+from analysis.statistics.few_runs import kaplan_meier, wilson_interval
 
 
 @figure("time_to_solve", "How many had solved the task, and when", order=40)

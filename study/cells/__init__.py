@@ -7,10 +7,10 @@ engines, the tests and the command line find it by themselves.
 import re
 from collections.abc import Callable
 
-from study.equations import Cell
-from study.errors import UserError
-from study.notation import LONGEST_DELAY
-from study.registry import Registry, load_modules
+from study.base.errors import UserError
+from study.base.registry import Registry, load_modules
+from study.language.cell import Cell
+from study.language.notation import LONGEST_DELAY
 
 _NUMBERED = re.compile(r"(.+)-(\d{1,9})")
 

@@ -1,7 +1,7 @@
 """Bistable cells, which can hold a bit for ever."""
 
 from study.cells import CELLS
-from study.equations import Cell
+from study.language.cell import Cell
 
 _SOURCE = (
     "Vecoven, Ernst & Drion (2021), A bio-inspired bistable recurrent cell allows for long-lasting "

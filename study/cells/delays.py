@@ -1,8 +1,8 @@
 """Cells with connections that reach several steps back, or that act only now and then."""
 
 from study.cells import CELLS
-from study.equations import Cell
-from study.forms import Periods, SlowerOnly
+from study.language.cell import Cell
+from study.language.forms import Periods, SlowerOnly
 
 _MODULES = 8
 _DELAY = 10

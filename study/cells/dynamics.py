@@ -1,8 +1,8 @@
 """Cells that discretize a differential equation: antisymmetric, oscillators, several time scales."""
 
 from study.cells import CELLS
-from study.equations import Cell
-from study.forms import Antisymmetric
+from study.language.cell import Cell
+from study.language.forms import Antisymmetric
 
 _ANTISYMMETRIC = (
     "Chang, Chen, Haber & Chi (2019), AntisymmetricRNN: a dynamical system view on RNNs"

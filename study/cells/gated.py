@@ -1,8 +1,8 @@
 """Gated cells of other designs, each with what its authors left out or added."""
 
 from study.cells import CELLS
-from study.equations import Cell
-from study.forms import Shared
+from study.language.cell import Cell
+from study.language.forms import Shared
 
 CELLS.define(
     Cell(

@@ -1,7 +1,7 @@
 """Gated recurrent units. Here z near 1 keeps the state, as in Cho et al.; Chung et al. swap z."""
 
 from study.cells import CELLS
-from study.equations import Cell
+from study.language.cell import Cell
 
 GRU = CELLS.define(
     Cell(

@@ -1,8 +1,8 @@
 """A linear system with one trained number, on which truncated gradients can be seen to go wrong."""
 
 from study.cells import CELLS
-from study.equations import Cell
-from study.forms import HandedDown, Shared, Signs
+from study.language.cell import Cell
+from study.language.forms import HandedDown, Shared, Signs
 
 CELLS.define(
     Cell(

@@ -1,7 +1,7 @@
 """The cells of Jozefowicz, Zaremba & Sutskever's search: LSTM ablations, MUT1, MUT2 and MUT3."""
 
 from study.cells import CELLS
-from study.equations import Cell
+from study.language.cell import Cell
 
 _SOURCE = (
     "Jozefowicz, Zaremba & Sutskever (2015), An empirical exploration of recurrent network "

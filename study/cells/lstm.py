@@ -1,7 +1,7 @@
 """Long short-term memory and what is near to it. Its ablations are in ``odyssey`` and ``jozefowicz``."""
 
 from study.cells import CELLS
-from study.equations import Cell
+from study.language.cell import Cell
 
 LSTM = CELLS.define(
     Cell(

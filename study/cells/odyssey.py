@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from study.cells import CELLS
-from study.equations import Cell
+from study.language.cell import Cell
 
 _SOURCE = (
     "Greff, Srivastava, Koutník, Steunebrink & Schmidhuber (2017), LSTM: a search space odyssey"

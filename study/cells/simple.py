@@ -1,8 +1,8 @@
 """Cells without gates, and those whose one gate is a leak."""
 
 from study.cells import CELLS
-from study.equations import Cell
-from study.forms import Orthogonal, Shared
+from study.language.cell import Cell
+from study.language.forms import Orthogonal, Shared
 
 CELLS.define(
     Cell(

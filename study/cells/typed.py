@@ -1,7 +1,7 @@
 """Strongly-typed cells: gates see the input and the one before it, never the state."""
 
 from study.cells import CELLS
-from study.equations import Cell
+from study.language.cell import Cell
 
 _SOURCE = "Balduzzi & Ghifary (2016), Strongly-typed recurrent neural networks"
 _PREVIOUS = (

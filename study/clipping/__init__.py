@@ -3,8 +3,8 @@
 One file a family; a new rule is a decorated class in any of them, or in a new file.
 """
 
+from study.base.registry import load_modules
 from study.clipping.base import CLIPPING, Clipped, Clipper, Clipping, global_norm
-from study.registry import load_modules
 
 load_modules(__name__)
 

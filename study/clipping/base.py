@@ -7,7 +7,7 @@ from math import isfinite
 import torch
 from torch import Tensor
 
-from study.registry import Choice, Choices
+from study.base.registry import Choice, Choices
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import sympy
 from sympy import Expr, Symbol
 from torch import Tensor
 
-from study.equations import Cell
+from study.language.cell import Cell
 
 
 def columns_of(cell: Cell) -> dict[Symbol, Expr]:

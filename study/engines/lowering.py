@@ -8,7 +8,7 @@ from typing import Any
 import sympy
 import torch
 
-from study.functions import FUNCTIONS
+from study.language.functions import FUNCTIONS
 
 Values = Mapping[str, Any]  # symbol name -> tensor, or a number where an equation says so
 Evaluate = Callable[[Values], Any]

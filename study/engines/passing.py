@@ -7,7 +7,7 @@ from torch import Tensor
 
 from study.engines.columns import columns_of, entries
 from study.engines.recording import Limit
-from study.equations import Cell
+from study.language.cell import Cell
 
 
 def carried(state: Mapping[str, Tensor], factor: float) -> Mapping[str, Tensor]:

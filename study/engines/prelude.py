@@ -7,7 +7,7 @@ import sympy
 from torch import Tensor
 
 from study.engines.lowering import Evaluate, lower
-from study.equations import Cell
+from study.language.cell import Cell
 
 _evaluate: Callable[[sympy.Expr], Evaluate] = lru_cache(maxsize=256)(lower)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.errors import UserError
+from study.base.errors import UserError
 
 
 class StateGradients:

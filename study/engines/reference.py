@@ -14,9 +14,9 @@ from study.engines.passing import Limiter, carried
 from study.engines.prelude import operands
 from study.engines.recording import Limit, StateGradients
 from study.engines.schedule import Stage, schedule
-from study.equations import Cell
-from study.nonlinearities import Nonlinearity
-from study.notation import INPUT, PRIME, TIME
+from study.language.cell import Cell
+from study.language.nonlinearities import Nonlinearity
+from study.language.notation import INPUT, PRIME, TIME
 
 
 def run(

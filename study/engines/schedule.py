@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import sympy
 
-from study.equations import Cell
-from study.expressions import Assignment
-from study.expressions import phi as PHI
-from study.nonlinearities import ARGUMENT, Nonlinearity
-from study.notation import INPUT
+from study.language.cell import Cell
+from study.language.expressions import Assignment
+from study.language.expressions import phi as PHI
+from study.language.nonlinearities import ARGUMENT, Nonlinearity
+from study.language.notation import INPUT
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from study.engines import native, reference
-from study.engines.compiler import NativeUnavailable, compiler
-from study.engines.kernel import DTYPES, kernel
-from study.engines.operators import check_lengths
+from study.base.errors import UserError, unknown
+from study.engines import reference
+from study.engines.native import engine as native
+from study.engines.native.compiler import NativeUnavailable, compiler
+from study.engines.native.kernel import DTYPES, kernel
+from study.engines.native.operators import check_lengths
 from study.engines.recording import Limit, StateGradients
 from study.engines.transforms import constant, is_stand_in, is_written_down, transform
-from study.equations import Cell
-from study.errors import UserError, unknown
-from study.nonlinearities import Nonlinearity
+from study.language.cell import Cell
+from study.language.nonlinearities import Nonlinearity
 
 ENGINES = ("auto", "native", "reference")
 

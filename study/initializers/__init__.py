@@ -5,6 +5,7 @@ state, ``@INPUT_WEIGHTS.register`` for those of the input, ``@BIASES.register`` 
 ``@VECTORS.register`` for the other vectors. Its fields become ``init.….field`` of a configuration.
 """
 
+from study.base.registry import load_modules
 from study.initializers.base import (
     BIASES,
     INPUT_WEIGHTS,
@@ -22,7 +23,6 @@ from study.initializers.biases import ForgetBias, UniformBias, Zeros
 from study.initializers.dense import Normal, Uniform, Xavier
 from study.initializers.identity import Identity, ScaledIdentity
 from study.initializers.orthogonal import Orthogonal
-from study.registry import load_modules
 
 __all__ = [
     "BIASES",

@@ -5,10 +5,10 @@ from functools import lru_cache
 import torch
 from torch import Generator, Tensor, nn
 
-from study.equations import Cell
-from study.errors import UserError
-from study.forms import Form
-from study.registry import Choice, Choices
+from study.base.errors import UserError
+from study.base.registry import Choice, Choices
+from study.language.cell import Cell
+from study.language.forms import Form
 
 _TRIED = 19  # units: more than a form has modules, and odd, so that no blocks fit by chance
 

@@ -11,10 +11,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
-from study.equations import Cell
-from study.errors import UserError
+from study.base.errors import UserError
 from study.initializers.base import BIASES, BiasInitializer, biases_of, uniform
 from study.initializers.gates import keeper
+from study.language.cell import Cell
 
 
 def _zeros(cell: Cell, hidden: int) -> dict[str, Tensor]:

@@ -6,9 +6,9 @@ from functools import lru_cache
 import sympy
 import torch
 
-from study.equations import Cell
-from study.functions import FUNCTIONS
-from study.notation import PRIME
+from study.language.cell import Cell
+from study.language.functions import FUNCTIONS
+from study.language.notation import PRIME
 
 _sigmoid, _softplus = FUNCTIONS["sigmoid"].symbol, FUNCTIONS["softplus"].symbol
 

@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from study.equations import Cell
 from study.initializers.base import RECURRENT, WholeMatrix, normal
 from study.initializers.gates import carries
+from study.language.cell import Cell
 
 
 class OneMatrix(WholeMatrix):

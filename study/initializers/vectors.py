@@ -7,8 +7,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
-from study.equations import Cell
 from study.initializers.base import VECTORS, VectorInitializer, uniform, vectors_of
+from study.language.cell import Cell
 
 _NEAREST = 2**-53  # to 0 and 1, whose logarithms are infinite: the spacing of torch.rand's numbers
 

@@ -1,0 +1,17 @@
+"""What is measured of a network beside its loss: gradient flow, audit at step 0, what it writes.
+
+A probe computes and draws nothing; pictures are made where runs are tracked.
+"""
+
+from typing import TYPE_CHECKING
+
+from study.base.faces import handed_on
+
+if TYPE_CHECKING:
+    from study.probes.audit import Audit as Audit
+    from study.probes.gradient_flow import GradientFlow as GradientFlow
+    from study.probes.writing import Writing as Writing
+
+__getattr__ = handed_on(
+    __name__, {"Audit": "audit", "GradientFlow": "gradient_flow", "Writing": "writing"}
+)

@@ -10,12 +10,12 @@ import sympy
 import torch
 from torch import Tensor, nn
 
-from study.equations import Cell
-from study.expressions import phi
 from study.initializers.gates import keeper, written_out
-from study.layer import Layer
-from study.nonlinearities import NONLINEARITIES, Nonlinearity
-from study.notation import PRIME
+from study.language.cell import Cell
+from study.language.expressions import phi
+from study.language.nonlinearities import NONLINEARITIES, Nonlinearity
+from study.language.notation import PRIME
+from study.networks.layer import Layer
 
 
 @dataclass(frozen=True)

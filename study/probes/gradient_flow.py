@@ -12,7 +12,7 @@ from torch import Tensor
 
 from study.credit import Credit
 from study.engines.recording import StateGradients
-from study.models.base import Model
+from study.networks.model import Model
 from study.probes.rescaling import Rescaled, further
 from study.tasks.base import NO_TARGET, Batch, Task
 from study.tasks.generating import GeneratingTask

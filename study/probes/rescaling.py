@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from study.credit import Full
+from study.credit.full import Full
 
 # Exponents of two, in float64, whose smallest normal number is 2^-1022. Above 2^VANISHING the largest
 # entry of a gradient leaves room for its smaller ones, for the factors they are made of, and for another

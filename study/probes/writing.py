@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from study.models.attention import Attended
-from study.models.base import Model
-from study.models.decoding import beam, greedy, sample
-from study.seeding import generator
-from study.task_drawing import grey_blocks
+from study.base.seeding import generator
+from study.networks.attention import Attended
+from study.networks.decoding import beam, greedy, sample
+from study.networks.model import Model
 from study.tasks.base import NO_TARGET, Batch, Task, one_hot
+from study.tasks.drawing import grey_blocks
 from study.tasks.generating import GeneratingTask
 
 EXAMPLES = 6

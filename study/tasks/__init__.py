@@ -1,6 +1,9 @@
-"""The tasks, one file each; `TASKS.build` makes one from its name and parameters."""
+"""The tasks, one file each in synthetic/, real/ and written/.
 
-from study.registry import Choices, load_modules
+`TASKS.build` makes one from its name and parameters.
+"""
+
+from study.base.registry import Choices, load_modules
 from study.tasks.base import Task
 
 TASKS: Choices[Task] = Choices("task")

@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Generator, Tensor
 
-from study.errors import UserError
-from study.registry import Choice
-from study.seeding import generator
+from study.base.errors import UserError
+from study.base.registry import Choice
+from study.base.seeding import generator
 from study.tasks.batch import Batch
 from study.tasks.fingerprint import fingerprint
 from study.tasks.measures import (

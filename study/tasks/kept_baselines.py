@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
+from study.base.user_cache import keep, recall
 from study.tasks.base import DatasetTask, Task
 from study.tasks.baselines import Baseline, baselines
 from study.tasks.fingerprint import fingerprint
-from study.user_cache import keep, recall
 
 _KIND = "baselines"
 _SHOWN = 100  # training sequences of those drawn that a fingerprint is of

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from study.errors import UserError
-from study.run_record import MetricPoint, RunRecord, StudyRecord
+from study.base.errors import UserError
+from study.tracking.run_record import MetricPoint, RunRecord, StudyRecord
 
 CARDS: dict[str, dict[str, Any]] = {
     "adding": {

@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from synthetic import ARCHITECTURES, Kind, MemoryStore, make
 
-from analysis import style
-from analysis.figures import FIGURES, Drawing, Missing
+from analysis.data.runs import Results, read_study
+from analysis.figures import FIGURES, Drawing, Missing, style
 from analysis.figures.search import _range
-from analysis.runs import Results, read_study
 
 TWO = {name: ARCHITECTURES[name] for name in ("tanh", "lstm")}
 ONE = {"lstm": ARCHITECTURES["lstm"]}

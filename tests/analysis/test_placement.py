@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from analysis.placement import spread
+from analysis.figures.placement import spread
 
 LABELS = st.lists(
     st.tuples(st.floats(0, 100), st.floats(1, 20)), min_size=1, max_size=6, unique_by=lambda p: p[0]

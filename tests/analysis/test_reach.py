@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from synthetic import Kind, make
 
-from analysis.findings import findings
-from analysis.reach import families, sentences
-from analysis.runs import Results, read_study
-from analysis.summary import summarize
+from analysis.data.runs import Results, read_study
+from analysis.findings.reach import families, sentences
+from analysis.findings.sentences import findings
+from analysis.findings.summary import summarize
 
 LENGTHS = {"adding-100": ("adding", 100), "adding-10": ("adding", 10), "adding-50": ("adding", 50)}
 SHORT_TO_LONG = ("adding-10", "adding-50", "adding-100")

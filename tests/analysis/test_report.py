@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 from synthetic import ARCHITECTURES, CARDS, Kind, MemoryStore, make
 
-from analysis import wording
-from analysis.columns import TABLES
+from analysis.data import wording
+from analysis.data.columns import TABLES
+from analysis.data.runs import read_study
 from analysis.figures import FIGURES
-from analysis.findings import findings
-from analysis.pruning import pruning
-from analysis.report import _range, prose, write_report
-from analysis.runs import read_study
-from analysis.summary import summarize
-from study.tracking import RunRecord
+from analysis.findings.pruning import pruning
+from analysis.findings.sentences import findings
+from analysis.findings.summary import summarize
+from analysis.report.page import _range, prose, write_report
+from study.tracking.store import RunRecord
 
 TWO = {name: ARCHITECTURES[name] for name in ("tanh", "lstm")}
 ADDING = {"adding-50": ("adding", 50)}
@@ -63,13 +63,13 @@ def read(page: Path) -> _Page:
 def _coarse_pictures() -> Iterator[None]:
     """What is tested here does not depend on the resolution; time does."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analysis.report.DPI", 40)
+        patch.setattr("analysis.report.page.DPI", 40)
         yield
 
 
 def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Draw no other figures."""
-    monkeypatch.setattr("analysis.report.in_order", lambda: [FIGURES[name] for name in names])
+    monkeypatch.setattr("analysis.report.page.in_order", lambda: [FIGURES[name] for name in names])
 
 
 @pytest.fixture(scope="module")

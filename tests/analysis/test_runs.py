@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from synthetic import MemoryStore, make
 
-from analysis import columns
-from analysis.runs import Results, read_study
-from analysis.summary import importances, pairs, ranks, summarize
-from analysis.tasks import read_task
-from study.errors import UserError
+from analysis.data import columns
+from analysis.data.runs import Results, read_study
+from analysis.data.tasks import read_task
+from analysis.findings.summary import importances, pairs, ranks, summarize
+from study.base.errors import UserError
 from study.probes.audit import MatrixAudit, Timescales
-from study.run_record import RunRecord
 from study.tasks import TASKS
+from study.tracking.run_record import RunRecord
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,7 @@ def test_runs_rank_by_success_then_speed_then_loss() -> None:
 
 
 def test_a_gradient_is_followed_over_what_is_read_and_what_is_written() -> None:
-    from analysis.tasks import read_task
+    from analysis.data.tasks import read_task
     from study.tasks import TASKS
 
     drawing = read_task("drawing", TASKS.build("digit-drawing").card(), {})

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.importance import MINIMUM_TRIALS, importance
-from analysis.statistics import (
+from analysis.statistics.few_runs import (
     Interval,
     expected_best,
     half_life,
@@ -21,6 +20,7 @@ from analysis.statistics import (
     probability_of_improvement,
     wilson_interval,
 )
+from analysis.statistics.importance import MINIMUM_TRIALS, importance
 
 losses = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=12)
 

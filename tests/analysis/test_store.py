@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from synthetic import ARCHITECTURES, MemoryStore, make
 
-from analysis.report import write_report
-from analysis.runs import read_study
-from study.run_record import Point, RunToWrite
-from study.tracking import Store
+from analysis.data.runs import read_study
+from analysis.report.page import write_report
+from study.tracking.run_record import Point, RunToWrite
+from study.tracking.store import Store
 
 IDS = ["run_id", "arm_run_id"]
 
@@ -70,7 +70,7 @@ def test_tables_are_the_same(memory: MemoryStore, store: Store) -> None:
 def test_report_names_the_runs_of_the_store(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analysis.report.in_order", list)  # its figures are tested elsewhere
+    monkeypatch.setattr("analysis.report.page.in_order", list)  # its figures are tested elsewhere
     page = write_report(store, "synthetic", tmp_path).read_text(encoding="utf-8")
     runs = store.study("synthetic").runs
     assert all(run.run_id in page for run in runs if run.tags["role"] in ("arm", "confirmation"))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from analysis import wording
+from analysis.data import wording
 
 
 @pytest.mark.parametrize(

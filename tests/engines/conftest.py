@@ -10,8 +10,8 @@ from passes import LANGUAGE
 from sampling import compiled, representatives
 
 from study.cells import CELLS
-from study.engines.kernel import kernel
-from study.nonlinearities import NONLINEARITIES
+from study.engines.native.kernel import kernel
+from study.language.nonlinearities import NONLINEARITIES
 
 
 @pytest.fixture(scope="session")

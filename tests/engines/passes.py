@@ -9,8 +9,8 @@ from torch import Tensor
 
 from study.engines import select
 from study.engines.recording import Limit, StateGradients
-from study.equations import Cell
-from study.nonlinearities import NONLINEARITIES
+from study.language.cell import Cell
+from study.language.nonlinearities import NONLINEARITIES
 
 # Cells that use more of the language than the catalogue does.
 LANGUAGE = {

@@ -11,10 +11,11 @@ import pytest
 import torch
 from passes import LANGUAGE, Case, distance
 
+from study.base.errors import UserError
 from study.cells import CELLS
-from study.engines import compiler, kernel, select
-from study.engines.compiler import NativeUnavailable, cache_folder, library
-from study.errors import UserError
+from study.engines import select
+from study.engines.native import compiler, kernel
+from study.engines.native.compiler import NativeUnavailable, cache_folder, library
 
 SOURCE = "int answer(void) { return ANSWER; }"
 
@@ -247,8 +248,8 @@ def test_narrower_vectors(folder, monkeypatch, processor):
 def test_loading_needs_no_derivation(folder):
     """A cached kernel is loaded without generating its source."""
     code = (
-        "import study.engines.kernel as k, torch; from study.cells import CELLS\n"
-        "from study.nonlinearities import NONLINEARITIES\n"
+        "import study.engines.native.kernel as k, torch; from study.cells import CELLS\n"
+        "from study.language.nonlinearities import NONLINEARITIES\n"
         "if {second}: k.generate = None\n"
         "k.kernel(CELLS['elman'], NONLINEARITIES['tanh'], torch.float32)\n"
     )

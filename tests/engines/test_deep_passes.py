@@ -8,12 +8,12 @@ from sampling import features, first_states, representatives
 from torch import Tensor
 
 from study import Cell, Layer
+from study.base.errors import UserError
 from study.cells import CELLS
 from study.credit import CREDIT
-from study.deep_transition import deep_transition
-from study.engines.jacobian import step_jacobian
-from study.errors import UserError
-from study.nonlinearities import NONLINEARITIES
+from study.engines.derivatives.jacobian import step_jacobian
+from study.language.deep_transition import deep_transition
+from study.language.nonlinearities import NONLINEARITIES
 
 
 def has_one(name: str) -> bool:

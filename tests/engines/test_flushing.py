@@ -10,8 +10,8 @@ from passes import Case
 
 from study.cells import CELLS
 from study.engines.recording import StateGradients
-from study.equations import Cell
-from study.layer import Layer
+from study.language.cell import Cell
+from study.networks.layer import Layer
 
 HALVING = Cell(name="halving", state="h", equations="h' = 0.5*h + W x", source="these tests")
 SMALLEST = {torch.float32: 126, torch.float64: 1022}  # 2^-n is the smallest normal number

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from study.engines import select
-from study.engines.kernel import kernel
-from study.equations import Cell
-from study.functions import FUNCTIONS
-from study.nonlinearities import NONLINEARITIES
+from study.engines.native.kernel import kernel
+from study.language.cell import Cell
+from study.language.functions import FUNCTIONS
+from study.language.nonlinearities import NONLINEARITIES
 
 # One state a function, so that one kernel does for all: s_tanh' = tanh(s_tanh), ….
 STATES = {name: f"s_{name}" for name in FUNCTIONS}

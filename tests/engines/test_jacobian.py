@@ -11,16 +11,17 @@ from passes import LANGUAGE, Case
 from sampling import compiled, representatives
 from torch.func import jacrev
 
+from study.base.errors import UserError
 from study.cells import CELLS
-from study.engines import reference, select, slopes
-from study.engines.jacobian import jacobians, states_before, step_jacobian
-from study.engines.linearization import linearize
+from study.engines import reference, select
+from study.engines.derivatives import slopes
+from study.engines.derivatives.jacobian import jacobians, states_before, step_jacobian
+from study.engines.derivatives.linearization import linearize
 from study.engines.recording import StateGradients
-from study.equations import Cell
-from study.errors import UserError
-from study.functions import FUNCTIONS
-from study.nonlinearities import NONLINEARITIES
-from study.notation import TIME
+from study.language.cell import Cell
+from study.language.functions import FUNCTIONS
+from study.language.nonlinearities import NONLINEARITIES
+from study.language.notation import TIME
 
 pytestmark = pytest.mark.usefixtures("catalogue_kernels")
 

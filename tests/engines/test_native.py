@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from passes import LANGUAGE, Case, assert_agree, distance
 from sampling import compiled, representatives
 
+from study.base.errors import UserError
 from study.cells import CELLS
-from study.config import TrialConfig
-from study.engines import native, select
+from study.engines import select
+from study.engines.native import engine as native
 from study.engines.recording import StateGradients
-from study.errors import UserError
-from study.nonlinearities import NONLINEARITIES
-from study.training import Evaluation, train
+from study.language.nonlinearities import NONLINEARITIES
+from study.trial.config import TrialConfig
+from study.trial.training import Evaluation, train
 
 pytestmark = pytest.mark.usefixtures("catalogue_kernels")
 

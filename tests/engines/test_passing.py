@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from passes import LANGUAGE, Case, assert_agree, distance
 
+from study.base.errors import UserError
 from study.cells import CELLS
 from study.engines import reference
 from study.engines.recording import Limit
 from study.engines.select import run
-from study.errors import UserError
-from study.nonlinearities import NONLINEARITIES
+from study.language.nonlinearities import NONLINEARITIES
 
 pytestmark = pytest.mark.usefixtures("catalogue_kernels")
 

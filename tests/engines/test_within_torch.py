@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from study import Layer, Stack, StateGradients
-from study.errors import UserError
+from study.base.errors import UserError
 
 SCRIPT = Path(__file__).with_name("within_torch.py")
 # A process takes seconds to load torch, and what compiles seconds more.
@@ -111,7 +111,7 @@ def test_real_time_learning_refuses_a_second_derivative():
 
 def test_the_operators_are_as_torch_wants_them():
     """Schema, autograd, stand-ins and compiling, by torch's own checks."""
-    from study.engines.operators import text_of
+    from study.engines.native.operators import text_of
 
     layer = Layer("lstm", 2, 3, dtype=torch.float64)
     x = torch.randn(4, 2, 2, dtype=torch.float64, requires_grad=True)

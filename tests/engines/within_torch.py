@@ -190,7 +190,7 @@ def transforms(p: Pair) -> None:
 
     same(functional_call(p.ours, weights, (p.x,))[0], p.theirs(p.x)[0])
     if p.engine == "native":
-        from study.errors import UserError
+        from study.base.errors import UserError
 
         for what in (
             lambda: tangent(p.ours),

@@ -1,0 +1,23 @@
+"""Statistics: pure functions on arrays, randomness passed in."""
+
+from typing import TYPE_CHECKING
+
+from study.base.faces import handed_on
+
+if TYPE_CHECKING:
+    from analysis.statistics.few_runs import Interval as Interval
+    from analysis.statistics.few_runs import iqm as iqm
+    from analysis.statistics.few_runs import kaplan_meier as kaplan_meier
+    from analysis.statistics.few_runs import wilson_interval as wilson_interval
+    from analysis.statistics.importance import Importance as Importance
+
+__getattr__ = handed_on(
+    __name__,
+    {
+        "Interval": "few_runs",
+        "iqm": "few_runs",
+        "kaplan_meier": "few_runs",
+        "wilson_interval": "few_runs",
+        "Importance": "importance",
+    },
+)

@@ -1,0 +1,24 @@
+"""The derivative of a step at given states: its slopes, its products, its Jacobian.
+
+They are taken from the equations, and no pass back through time is needed for them.
+"""
+
+from typing import TYPE_CHECKING
+
+from study.base.faces import handed_on
+
+if TYPE_CHECKING:
+    from study.engines.derivatives.jacobian import jacobians as jacobians
+    from study.engines.derivatives.jacobian import step_jacobian as step_jacobian
+    from study.engines.derivatives.linearization import Linearization as Linearization
+    from study.engines.derivatives.linearization import linearize as linearize
+
+__getattr__ = handed_on(
+    __name__,
+    {
+        "jacobians": "jacobian",
+        "step_jacobian": "jacobian",
+        "Linearization": "linearization",
+        "linearize": "linearization",
+    },
+)

@@ -1,1 +1,0 @@
-"""Networks: recurrent layers, what feeds them and what reads them."""

@@ -1,0 +1,298 @@
+"""Optuna: which configuration an arm tries next, and which trial is not worth finishing.
+
+The only file that imports optuna. One Optuna study an arm, all of a space in one journal file; the
+driver is its single writer.
+"""
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from study.base.errors import UserError
+from study.base.seeding import derive
+from study.spaces.space import Arm, Space, check_unchanged, complete, identity, planned_trials
+from study.sweep.design import number_at, quantile, whole_number_at
+from study.trial.config import Flat, TrialConfig, kind_of
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+# TPE's group=True; a trial run again after a restart, which reports the same steps again.
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+warnings.filterwarnings("ignore", message="The reported value is ignored", module="optuna")
+
+STARTUP = 10  # trials before TPE models anything
+HALVINGS = 3  # rungs at 1/8, 1/4 and 1/2 of the budget, the better half goes on
+
+
+def open_searches(space: Space, path: Path) -> dict[str, "ArmSearch"]:
+    """One search an arm, by its slug, all in one journal. The caller must hold the study's lock.
+
+    Raises UserError, having written nothing, when the journal cannot be read or was begun with
+    another search space.
+    """
+    journal = Journal(path)
+    for attributes in journal.studies.values():
+        if "space" in attributes:
+            check_unchanged(space, json.loads(attributes["space"]))
+            break
+    return {arm.slug: ArmSearch(space, arm, journal) for arm in space.arms()}
+
+
+class Journal:
+    """The file that holds every arm's trials. ``studies`` are there already: name -> attributes."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _repair(path)
+            check_once(path)
+            self.storage = JournalStorage(JournalFileBackend(str(path)))
+            summaries = optuna.get_all_study_summaries(self.storage, include_best_trial=False)
+        except UserError:
+            raise
+        except Exception as error:  # whatever a damaged file makes of Optuna's reader
+            raise UserError(f"cannot read the journal {path}: {error}") from None
+        self.studies = {summary.study_name: summary.user_attrs for summary in summaries}
+
+
+def _repair(path: Path) -> None:
+    """Undo what a kill in the middle of a write leaves: a stale lock, half a last line."""
+    for stale in path.parent.glob(f"{path.name}.lock*"):
+        stale.unlink(missing_ok=True)
+    if path.exists():
+        content = path.read_bytes()
+        whole, _, half = content.rpartition(b"\n")
+        if whole:
+            # Optuna passes over a last line that is no JSON, and fails at the next write.
+            json.loads(whole.rpartition(b"\n")[2])
+        if half:
+            with path.open("r+b") as file:
+                file.truncate(len(content) - len(half))
+
+
+def check_once(path: Path) -> None:
+    """Raises UserError when the journal has its beginning twice, as `cat` makes of two copies: every
+    trial would count double."""
+    begun: dict[str, int] = {}
+    if not path.exists():
+        return
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if b'"op_code":0' not in line.replace(b" ", b""):
+                continue
+            name = json.loads(line)["study_name"]
+            if name in begun:
+                raise UserError(
+                    f"the journal {path} begins again at line {number}, as if it had been copied "
+                    f"onto its own end; put back what was there before, or its first {number - 1} lines"
+                )
+            begun[name] = number
+
+
+class ArmSearch:
+    """One arm's search: ask, report, prune, tell."""
+
+    def __init__(self, space: Space, arm: Arm, journal: Journal) -> None:
+        self.space, self.arm = space, arm
+        self._planned = planned_trials(space)  # counting a grid means laying it out
+        timing = ("train.steps", "train.evaluate_every")
+        config = TrialConfig.from_flat({k: v for k, v in arm.settings.items() if k in timing})
+        self._updates = config.train.steps
+        name = f"{space.name}/{arm.slug}"
+        # Optuna's own load_if_exists would write a line into the journal at every start.
+        open_study = optuna.load_study if name in journal.studies else optuna.create_study
+        self._study = open_study(
+            study_name=name,
+            storage=journal.storage,
+            sampler=RandomSampler(0),
+            pruner=_pruner(space, config),
+        )
+        if "space" not in journal.studies.get(name, {}):
+            self._study.set_user_attr("space", json.dumps(identity(space)))
+        if space.sampler == "grid":
+            # From where a kill while they were being laid out may have left them.
+            queued = len(self._study.get_trials(deepcopy=False))
+            for settings in space.grid(arm)[queued:]:
+                self._study.enqueue_trial(_as_parameters(settings))
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        waiting = TrialState.WAITING
+        return [t for t in self._study.get_trials(deepcopy=False) if t.state != waiting]
+
+    @property
+    def finished(self) -> set[int]:
+        """The numbers of the trials that have ended."""
+        return {t.number for t in self.trials if t.state.is_finished()}
+
+    def attempts(self, number: int) -> int:
+        """How often a trial was begun."""
+        trial = next(t for t in self.trials if t.number == number)
+        return int(trial.user_attrs.get("attempt", 0))
+
+    def pruned_at(self, number: int) -> int | None:
+        """The update at which a trial was pruned; None for one that was not."""
+        trial = next(t for t in self.trials if t.number == number)
+        pruned = trial.state == TrialState.PRUNED
+        return max(trial.intermediate_values) if pruned else None
+
+    @property
+    def remaining(self) -> int:
+        """Trials still to be asked for."""
+        return max(self._planned - len(self.trials), 0)
+
+    def unfinished(self) -> list[Trial]:
+        """Trials begun by an earlier sweep that never ended."""
+        running = (t for t in self.trials if t.state == TrialState.RUNNING)
+        return [Trial(self._study, t._trial_id) for t in running]
+
+    def ask(self) -> Trial:
+        """The next trial."""
+        self._study.sampler = self._sampler(len(self.trials))
+        return self._study.ask()
+
+    def configure(self, trial: Trial) -> Flat:
+        """The trial's settings; for a resumed trial those it was given at first."""
+        return self._settings(trial.number, lambda name: self._suggest(trial, name))
+
+    def configured(self, number: int) -> Flat:
+        """The settings that a trial had."""
+        given = next(t for t in self.trials if t.number == number).params
+        return self._settings(number, given.__getitem__)
+
+    def _settings(self, number: int, choose: Callable[[str], Any]) -> Flat:
+        settings: Flat = {"seed": trial_seed(self.space, number), **self.arm.settings}
+        for name, searched in self.space.search.items():
+            if searched.active(complete(settings)):
+                value = choose(name)
+                if searched.values is not None:
+                    value = json.loads(value)
+                settings[name] = 1 - value if searched.log_below_one else value
+        return settings
+
+    def _suggest(self, trial: Trial, name: str) -> Any:
+        """A value for one parameter.
+
+        What is drawn goes by the trial's number and the parameter: the same however often the
+        sweep was resumed, and in every arm, so that no arm is luckier with its draws than another.
+        """
+        searched = self.space.search[name]
+        self._study.sampler = self._sampler(trial.number, name)
+        if searched.values is not None:
+            # As JSON text, because to Optuna's choices true and 1 are the same.
+            return trial.suggest_categorical(name, [json.dumps(v) for v in searched.values])
+        low, high = searched.range
+        if kind_of(name) is int:
+            return trial.suggest_int(name, int(low), int(high), log=searched.log)
+        if searched.log_below_one:
+            return trial.suggest_float(name, 1 - high, 1 - low, log=True)
+        return trial.suggest_float(name, low, high, log=searched.log)
+
+    def _sampler(self, *path: object) -> BaseSampler:
+        seed = derive(self.space.seed, "sampler", *path)
+        if self.space.sampler == "random":
+            return RandomSampler(seed)
+        ended = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials)
+        if self.space.sampler == "tpe" and ended >= STARTUP:
+            return TPESampler(
+                n_startup_trials=STARTUP,
+                multivariate=True,
+                group=True,
+                constant_liar=True,
+                seed=seed,
+            )
+        return DesignSampler(self.space)
+
+    def report(self, trial: Trial, step: int, relative_loss: float) -> bool:
+        """Tell an intermediate value; True when the trial should be pruned.
+
+        One that has used all its updates is not: there is nothing left to save.
+        """
+        if not math.isfinite(relative_loss):
+            return False
+        trial.report(relative_loss, step)
+        budget = json.loads(str(trial.params.get("train.steps", self._updates)))
+        if self.space.pruner == "none" or step >= budget:
+            return False
+        if self.space.pruner == "beaten":
+            return self._beaten(step, budget)
+        # Optuna answers with a numpy bool at times, which no worker could be told.
+        return bool(trial.should_prune())
+
+    def _beaten(self, step: int, budget: int) -> bool:
+        """Whether an ended trial's score is as low as one can still get that is unsolved by now."""
+        told = (t.value for t in self.trials if t.state == TrialState.COMPLETE)
+        return any(value is not None and value <= step / budget - 1 for value in told)
+
+    def tell(self, number: int, outcome: str, score: float | None) -> None:
+        """Finish a trial; one that is finished already is left alone."""
+        trial = next(t for t in self.trials if t.number == number)
+        if trial.state.is_finished():
+            return
+        if outcome == "failed" or score is None:
+            self._study.tell(number, state=TrialState.FAIL)
+        elif outcome == "pruned" and trial.intermediate_values:
+            self._study.tell(number, state=TrialState.PRUNED)
+        else:
+            self._study.tell(number, score)
+
+
+def trial_seed(space: Space, number: int) -> int:
+    """Trial k has the same seed in every arm, so that arms are compared on the same sequences."""
+    return derive(space.seed, "trial", number)
+
+
+def confirmation_seed(space: Space, index: int) -> int:
+    """Fresh: no trial of the search has it, but for a chance of 2^-30 a pair."""
+    return derive(space.seed, "confirmation", index)
+
+
+class DesignSampler(BaseSampler):
+    """Every parameter where the study's design has it; a dimension each, as [search] lists them.
+
+    A parameter that an arm or a trial does not have leaves the others where they are.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._seed = space.seed
+        self._dimensions = {name: place for place, name in enumerate(space.search)}
+
+    def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self, study: Any, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        kind: Any = param_distribution
+        share = quantile(self._seed, param_name, self._dimensions[param_name], trial.number)
+        if isinstance(kind, CategoricalDistribution):
+            return kind.choices[int(share * len(kind.choices))]
+        if isinstance(kind, IntDistribution):
+            return whole_number_at(share, kind.low, kind.high, log=kind.log)
+        return number_at(share, kind.low, kind.high, log=kind.log)
+
+
+def _pruner(space: Space, config: TrialConfig) -> BasePruner:
+    first = max(config.train.steps // 2**HALVINGS, config.train.evaluate_every)
+    if space.pruner == "halving":
+        return SuccessiveHalvingPruner(min_resource=first, reduction_factor=2)
+    if space.pruner == "median":
+        return MedianPruner(n_startup_trials=4, n_warmup_steps=2 * first)
+    return NopPruner()
+
+
+def _as_parameters(settings: Mapping[str, Any]) -> dict[str, str]:
+    return {name: json.dumps(value) for name, value in settings.items()}

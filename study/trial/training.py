@@ -1,0 +1,359 @@
+"""Training one trial: a generator of records. It knows neither Optuna nor MLflow."""
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from study.base.seeding import generator
+from study.clipping import Clipped
+from study.clipping.telemetry import curves
+from study.engines.denormals import flushed
+from study.engines.recording import Limit, StateGradients, share
+from study.networks.attention import Attended
+from study.networks.decoding import beam
+from study.networks.model import Model
+from study.probes.audit import Audit, audit
+from study.probes.gradient_flow import GradientFlow, gradient_flow
+from study.probes.writing import Writing, writing
+from study.tasks.base import Batch, Task
+from study.tasks.generating import GeneratingTask
+from study.trial.config import TrialConfig
+from study.trial.construction import build_model
+from study.trial.divergence import Divergence
+from study.trial.guessing import guesses
+from study.trial.sections import TrainConfig
+
+FLOW_SEQUENCES = 64
+EVALUATION_CHUNK = 500  # sequences at once, to bound memory
+MOST_WEIGHTS = 20_000_000
+
+Outcome = Literal["solved", "budget", "pruned", "diverged"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measured after ``step`` updates: curves such as "train/loss" and "validation/loss"."""
+
+    step: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The gradient flow at a stage; None when it was not finite."""
+
+    stage: Literal["init", "final"]
+    flow: GradientFlow | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trial ended.
+
+    "solved" when the task's criterion was met on the validation set and then on sequences that had not
+    been looked at (`Task.confirmation`), "budget" when the updates ran out, "pruned" when the caller
+    stopped it, "diverged" when the clipped gradient was not finite or an explosion of the training loss
+    lasted: see `study.trial.divergence.Divergence`.
+    ``clip_rate`` is the share of ``steps`` in which the rule changed the gradient. ``score`` is what
+    a search minimizes: see `score`. ``test`` is empty unless asked for. ``seconds_per_step`` is
+    processor time, which what else runs on the machine distorts least; ``wall_seconds`` counts
+    everything, evaluations too. ``test`` are the task's scores, and under MET 1 when they meet the
+    criterion, else 0.
+    """
+
+    outcome: Outcome
+    score: float
+    steps: int
+    best_step: int
+    best: dict[str, float]
+    final: dict[str, float]
+    parameters: int
+    clip_rate: float
+    skipped_steps: int
+    wall_seconds: float
+    seconds_per_step: float
+    test: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The parameters that solved the task, or else those of the best validation loss, by name."""
+
+    parameters: dict[str, Tensor]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Trained) or self.parameters.keys() != other.parameters.keys():
+            return False
+        return all(torch.equal(p, other.parameters[n]) for n, p in self.parameters.items())
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+Record = Evaluation | Flow | Audit | Writing | Trained | Result
+
+DIVERGED_SCORE = 10.0
+MET = "criterion_met"
+
+
+@dataclass(frozen=True)
+class Update:
+    """One step: the training loss before it and what clipping did.
+
+    ``omega`` where there is a regularizer; ``limited``, the share of the back-propagated signal that
+    was limited, where the rule is of that kind: then it has acted when that is above 0.
+    """
+
+    loss: float
+    clip: Clipped | None  # None of a guess, which has no gradient
+    omega: float | None
+    limited: float | None
+    found: bool = False  # a guess that solves the training sample, to be validated at once
+
+
+def score(outcome: Outcome, steps: int, budget: int, best_loss: float, chance_loss: float) -> float:
+    """What a search minimizes: first that a trial solves its task, then how soon, else its loss.
+
+    A solved trial scores steps/budget - 1, in [-1, 0]; one that is not its best validation loss over
+    chance, at least 0; a diverged one 10.
+    """
+    if outcome == "diverged":
+        return DIVERGED_SCORE
+    if outcome == "solved":
+        return steps / budget - 1
+    relative = best_loss / chance_loss
+    return relative if relative < DIVERGED_SCORE else DIVERGED_SCORE  # also of NaN
+
+
+def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool | None, None]:
+    """Trains, yielding records; the last is the `Result`, others come as they are known.
+
+    ``.send(True)`` in answer to an `Evaluation` prunes the trial. With ``test`` the parameters
+    that solved the task, or else those of the best validation loss, are scored on the test set, once.
+    Updates and evaluations read denormal numbers as zero (`study.engines.denormals`); the probes do not, and
+    between two records the caller's thread is as it was.
+    """
+    began = time.perf_counter()
+    task, settings = config.task, config.train
+    model = build_model(config)
+    validation = task.validation()
+    probe = validation.take(slice(FLOW_SEQUENCES))
+    yield Flow("init", gradient_flow(model, task, probe))
+    yield audit(model)
+
+    scores = evaluate(model, task, validation)
+    best, best_step, best_parameters = scores, 0, deepcopy(model.state_dict())
+    noticed = int(task.solved(scores))  # how often the criterion was met on the validation set
+    values: dict[str, float] = {}
+    outcome: Outcome | None = None
+    if noticed:
+        confirmed = _confirmed(model, task, 0)
+        values = {"confirmation/met": float(confirmed)}
+        outcome = "solved" if confirmed else None
+    divergence = Divergence(task.chance_loss)
+    step, clipped, skipped, training_seconds = 0, 0, 0, 0.0
+    stop = yield Evaluation(0, values | _named("validation", scores))
+    loop = (_guesses if settings.optimizer == "guess" else _updates)(model, config)
+    while outcome is None:
+        if stop:
+            outcome = "pruned"
+            break
+        if step >= settings.steps:
+            outcome = "budget"
+            break
+        started = time.process_time()
+        most = min(settings.evaluate_every, settings.steps - step)
+        window, is_lost = _window(loop, divergence, most)
+        step += len(window)
+        training_seconds += time.process_time() - started
+        clipped += sum(update.clip.acted for update in window if update.clip)
+        skipped += sum(update.clip.skipped for update in window if update.clip)
+        values = _training_curves(window)
+        if is_lost:
+            outcome = "diverged"
+            yield Evaluation(step, values)
+            break
+        # Between two updates it may be in a spike, and not finite: then it is no best, and goes on.
+        scores = evaluate(model, task, validation)
+        if scores["loss"] < best["loss"] or math.isnan(best["loss"]):
+            best, best_step, best_parameters = scores, step, deepcopy(model.state_dict())
+        if task.solved(scores):
+            confirmed = _confirmed(model, task, noticed)
+            noticed += 1
+            values["confirmation/met"] = float(confirmed)
+            if confirmed:
+                # What solved the task is what is tested, though an earlier loss may have been lower.
+                outcome, best, best_step = "solved", scores, step
+                best_parameters = deepcopy(model.state_dict())
+        stop = yield Evaluation(step, values | _named("validation", scores))
+    yield Flow("final", gradient_flow(model, task, probe))
+
+    model.load_state_dict(best_parameters)
+    yield Trained(best_parameters)
+    if outcome != "diverged" and (written := writing(model, task, probe, config.decoder.beam)):
+        yield written
+    tested: dict[str, float] = {}
+    if test:
+        tested = evaluate(model, task, task.test(), config.decoder.beam)
+        tested[MET] = float(task.solved(tested))
+    yield Result(
+        outcome=outcome,
+        score=score(outcome, step, settings.steps, best["loss"], task.chance_loss),
+        steps=step,
+        best_step=best_step,
+        best=best,
+        final=scores,
+        parameters=model.parameter_count(),
+        clip_rate=clipped / max(step, 1),
+        skipped_steps=skipped,
+        wall_seconds=time.perf_counter() - began,
+        seconds_per_step=training_seconds / max(step, 1),
+        test=tested,
+    )
+
+
+def train_until(config: TrialConfig, stop: Callable[[], bool], *, test: bool) -> Iterator[Record]:
+    """The records of `train`; after each `Evaluation` ``stop`` is asked whether to end there."""
+    records = train(config, test=test)
+    record = next(records)
+    while not isinstance(record, Result):
+        yield record
+        record = records.send(isinstance(record, Evaluation) and stop())
+    yield record
+
+
+def _confirmed(model: Model, task: Task, attempt: int) -> bool:
+    """Whether the criterion holds on sequences that the validation's many looks had no part in."""
+    return all(task.solved(evaluate(model, task, b)) for b in task.confirmation(attempt))
+
+
+@flushed()
+def evaluate(model: Model, task: Task, batch: Batch, width: int = 1) -> dict[str, float]:
+    """The task's scores over the batch, computed in chunks of equal weight a sequence.
+
+    Where an answer is written, with a ``width`` above 1 also "beam_exact": the share of sequences
+    that beam search answers as wanted.
+    """
+    totals: dict[str, float] = {}
+    # Attention has a weight for every step written and read.
+    weights = task.steps * task.answer_steps * width if model.looks else 1
+    chunk = max(1, min(EVALUATION_CHUNK, MOST_WEIGHTS // weights))
+    with torch.no_grad():
+        for rows in torch.arange(len(batch)).split(chunk):
+            part = batch.take(rows)
+            scores = task.scores(model(part), part.targets)
+            if isinstance(task, GeneratingTask) and width > 1:
+                found, _ = beam(model, part, len(part.targets), width, task.end)
+                scores["beam_exact"] = float((found == part.targets).all(0).double().mean())
+            for name, value in scores.items():
+                totals[name] = totals.get(name, 0.0) + value * len(rows)
+    return {name: total / len(batch) for name, total in totals.items()}
+
+
+@flushed()
+def _window(loop: Iterator[Update], divergence: Divergence, most: int) -> tuple[list[Update], bool]:
+    """The next updates, up to one that diverges or a guess that is to be validated at once; and
+    whether the last one diverged."""
+    made: list[Update] = []
+    for update in islice(loop, most):
+        made.append(update)
+        if divergence.diverged(update.loss, update.clip):
+            return made, True
+        if update.found:
+            break
+    return made, False
+
+
+def _updates(model: Model, config: TrialConfig) -> Iterator[Update]:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = _optimizer(parameters, config.train)
+    clip = config.clip.start()
+    draws, noise = generator("credit", config.seed), generator("input noise", config.seed)
+    chances = generator("writing", config.seed)
+    for batch in config.task.training(config.seed, config.train.batch):
+        optimizer.zero_grad(set_to_none=True)
+        recorders = {model.top: StateGradients()} if config.regularizer.needs_recorder else None
+        attended = Attended()
+        bound = config.clip.signal_limit
+        limits = [] if bound is None else [Limit(bound) for _ in model.layers]
+        batch = _with_noise(batch, config.train.input_noise, noise)
+        predictions = model(
+            batch,
+            recorders=recorders,
+            limits=limits,
+            credit=config.credit,
+            generator=draws,
+            draws=chances,
+            attended=attended,
+        )
+        loss = config.task.loss(predictions, batch.targets)
+        policy = model.policy_loss(attended, predictions, batch.targets)
+        (loss if policy is None else loss + policy).backward()
+        omega = None
+        if recorders is not None:
+            shown = model.shown(batch.inputs).detach()
+            omega = config.regularizer.add(model.top, shown, recorders[model.top])
+        reached = [p for p in parameters if p.grad is not None]
+        clipped = clip([p.grad for p in reached if p.grad is not None], reached)
+        limited = share(limits) if limits else None
+        if limited is not None:
+            clipped = replace(clipped, acted=limited > 0)
+        if not clipped.skipped:
+            optimizer.step()
+            model.settle(attended)
+        yield Update(loss.item(), clipped, omega, limited)
+
+
+def _guesses(model: Model, config: TrialConfig) -> Iterator[Update]:
+    sample = next(config.task.training(config.seed, config.train.batch))
+    draws = generator("initialization", config.seed, "guesses")
+    for guess in guesses(model, config.task, sample, config.train.guess_range, draws):
+        yield Update(guess.loss, clip=None, omega=None, limited=None, found=guess.solves)
+
+
+def _with_noise(batch: Batch, std: float, noise: torch.Generator) -> Batch:
+    if std == 0:
+        return batch
+    drawn = torch.randn(batch.inputs.shape, generator=noise, dtype=batch.inputs.dtype)
+    return replace(batch, inputs=batch.inputs + std * drawn)
+
+
+def _optimizer(parameters: list[nn.Parameter], settings: TrainConfig) -> torch.optim.Optimizer:
+    lr, momentum = settings.lr, settings.momentum
+    match settings.optimizer:
+        case "sgd":
+            return torch.optim.SGD(parameters, lr=lr, momentum=momentum)
+        case "nesterov":  # Greff et al. (2017): a momentum that does not change the step's size
+            size = lr * (1 - momentum)
+            return torch.optim.SGD(parameters, lr=size, momentum=momentum, nesterov=momentum > 0)
+        case "rmsprop":
+            return torch.optim.RMSprop(parameters, lr=lr, alpha=settings.alpha, momentum=momentum)
+        case "adam":
+            return torch.optim.Adam(parameters, lr=lr)
+        case "guess":
+            raise AssertionError("guessing makes no updates")
+
+
+def _training_curves(window: list[Update]) -> dict[str, float]:
+    """Means over the steps that were made; no numbers when all were skipped."""
+    made = [update for update in window if not (update.clip and update.clip.skipped)]
+    means = {
+        "train/loss": [update.loss for update in made],
+        "train/omega": [update.omega for update in made if update.omega is not None],
+        "train/limited_share": [update.limited for update in made if update.limited is not None],
+    }
+    values = {name: sum(each) / len(each) for name, each in means.items() if each}
+    return values | curves([update.clip for update in window if update.clip])
+
+
+def _named(split: str, scores: dict[str, float]) -> dict[str, float]:
+    return {f"{split}/{name}": value for name, value in scores.items()}
