@@ -6,8 +6,9 @@ import time
 from study.base.errors import UserError
 from study.spaces.space import Arm, Space
 from study.tracking.notes import arm_note, experiment_note
+from study.tracking.reading import STUDY_TAG
 from study.tracking.run_record import RunRecord, RunToWrite, card_of
-from study.tracking.store import STUDY_TAG, Store
+from study.tracking.store import Store
 from study.tracking.views import run_color, tags
 from study.trial.config import TrialConfig
 

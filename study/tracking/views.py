@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,17 @@ from study.base.toml import Scalar
 from study.cells import CELLS
 from study.spaces.space import Arm, Space, complete
 from study.tracking.addresses import runs
+from study.tracking.view_state import (
+    bar_chart,
+    charts_of,
+    column,
+    columns_of,
+    grouped_by,
+    line_chart,
+    metric,
+    param,
+    searched_by,
+)
 
 TAG = "mlflow.sharedViewState."
 CUSTOM_MODELS = {"mlflow.experimentKind": "custom_model_development"}
@@ -43,26 +54,8 @@ TRIAL_METRICS = (
     "wall_seconds",
 )
 
-# Where MLflow puts a chart of every metric that no chart of ours has; kept, but folded.
-_GENERATED = (
-    "Model metrics",
-    "attention",
-    "best",
-    "final",
-    "gradient_flow/final",
-    "gradient_flow/init",
-    "init",
-    "test",
-    "train",
-    "validation",
-)
-
 _PACKED = "deflate;"  # MLflow's mark of base64 of zlib's format; a tag holds 20,000 characters
-_MOST_ORDERS = 24  # of axes, that are tried
 _MOST_TASKS = 40  # with a view of their own: a menu of more is none
-
-_PIXELS_A_LETTER = 7.5
-_MARGIN_PIXELS = 50  # of a column's header, for its sort mark and padding
 
 # The report's colors: seaborn's "colorblind", those last that are faint on white.
 _RUN_COLORS = (
@@ -77,7 +70,6 @@ _RUN_COLORS = (
     "#ece133",
     "#fbafe4",
 )
-_COLORS_OF_GROUPS = 29  # in MLflow's list
 
 
 @dataclass(frozen=True)
@@ -161,7 +153,7 @@ def saved(tags: Mapping[str, str]) -> list[View]:
 
 def children_url(experiment_id: str, run_id: str) -> str:
     """A table of the runs under an arm's, relative to the server's root."""
-    found = _searched(f"tags.`mlflow.parentRunId` = '{run_id}'", _metric("score"))
+    found = searched_by(f"tags.`mlflow.parentRunId` = '{run_id}'", metric("score"))
     return runs(experiment_id, **(found | {"orderByAsc": "true"}))
 
 
@@ -188,16 +180,16 @@ def _split_axes(space: Space) -> tuple[list[str], list[str]]:
 
 
 def _arms(space: Space) -> dict[str, Any]:
-    columns = [_param(f"axis.{axis}") for axis in space.compare]
-    columns += [_metric(name) for name in ARM_METRICS]
-    return _searched("tags.role = 'arm'", _metric(ARM_METRICS[0])) | _columns(columns)
+    columns = [param(f"axis.{axis}") for axis in space.compare]
+    columns += [metric(name) for name in ARM_METRICS]
+    return searched_by("tags.role = 'arm'", metric(ARM_METRICS[0])) | columns_of(columns)
 
 
 def _trials(space: Space) -> dict[str, Any]:
-    columns = [_param(f"axis.{axis}") for axis in space.compare]
-    columns += [_param(name) for name in space.search] + [_column("tags", "outcome")]
-    columns += [_metric(name) for name in TRIAL_METRICS]
-    return _searched("tags.role = 'trial'", _metric("score"), ascending=True) | _columns(columns)
+    columns = [param(f"axis.{axis}") for axis in space.compare]
+    columns += [param(name) for name in space.search] + [column("tags", "outcome")]
+    columns += [metric(name) for name in TRIAL_METRICS]
+    return searched_by("tags.role = 'trial'", metric("score"), ascending=True) | columns_of(columns)
 
 
 def _search(space: Space) -> dict[str, Any]:
@@ -217,7 +209,7 @@ def _search(space: Space) -> dict[str, Any]:
         "selectedMetrics": ["score"],
         "showAllRuns": False,
     }
-    return _trials(space) | _charts({"Searched parameters": [*against_loss, together]})
+    return _trials(space) | charts_of({"Searched parameters": [*against_loss, together]})
 
 
 def _cells(space: Space, arm: Arm) -> tuple[Scalar, ...]:
@@ -236,139 +228,22 @@ def _curves(space: Space, shown: Mapping[str, str], confirmed: bool) -> dict[str
     role = "confirmation" if space.confirmations and confirmed else "trial"
     conditions = [f"tags.role = '{role}'"]
     conditions += [f"params.`axis.{axis}` = '{label}'" for axis, label in shown.items()]
-    charts = _charts(
+    charts = charts_of(
         {
             "Against updates": [
-                _line("validation/loss"),
-                _line("train/loss"),
-                _bar("solved"),
-                _bar("steps_to_solve"),
+                line_chart("validation/loss"),
+                line_chart("train/loss"),
+                bar_chart("solved"),
+                bar_chart("steps_to_solve"),
             ],
             "Gradient norm against the lag (as Step)": [
-                _line(f"gradient_flow/{stage}/{output}")
+                line_chart(f"gradient_flow/{stage}/{output}")
                 for output in outputs
                 for stage in ("init", "final")
             ],
         }
     )
-    columns = _columns([_param(f"axis.{axis}") for axis in axes])
+    columns = columns_of([param(f"axis.{axis}") for axis in axes])
     # Ordered by their time of creation, MLflow would add the parent runs to those found.
-    found = _searched(" and ".join(conditions), _metric("best/validation_loss"), ascending=True)
-    return found | columns | charts | (_grouped(arms, axes) if axes else {})
-
-
-# The parts of a state
-
-
-def _searched(condition: str, order_by: str, ascending: bool = False) -> dict[str, Any]:
-    return {
-        "searchFilter": condition,
-        "orderByKey": order_by,
-        "orderByAsc": ascending,
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-    }
-
-
-def _columns(columns: Sequence[str]) -> dict[str, Any]:
-    headers = {column: column.split("`")[1] for column in columns}
-    widths = {c: round(_MARGIN_PIXELS + _PIXELS_A_LETTER * len(h)) for c, h in headers.items()}
-    return {
-        "selectedColumns": list(columns),
-        "columnOrder": list(columns),
-        "columnWidths": widths,
-        "runsHiddenMode": "SHOW_ALL",  # MLflow's default draws the first ten runs only
-    }
-
-
-def _charts(sections: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
-    """Sections of charts, before those that MLflow makes by itself."""
-    given = {"deleted": False, "isGenerated": False, "runsCountToCompare": 100}
-    return {
-        "compareRunCharts": [
-            given | {"uuid": f"{section}-{i}", "metricSectionId": section} | chart
-            for section, charts in sections.items()
-            for i, chart in enumerate(charts)
-        ],
-        "compareRunSections": [
-            {
-                "uuid": name,
-                "name": name,
-                "display": name in sections,
-                "isReordered": True,
-                "columns": 2,
-            }
-            for name in (*sections, *_GENERATED)
-        ],
-        "isAccordionReordered": True,
-        "hideEmptyCharts": True,
-    }
-
-
-def _line(metric: str) -> dict[str, Any]:
-    """On a logarithmic axis, unsmoothed."""
-    return {
-        "type": "LINE",
-        "metricKey": metric,
-        "selectedMetricKeys": [metric],
-        "scaleType": "log",
-        "xAxisKey": "step",
-        "xAxisScaleType": "linear",
-        "yAxisKey": "metric",
-        "useGlobalXaxisKey": False,
-        "useGlobalLineSmoothing": False,
-        "lineSmoothness": 0,
-        "displayPoints": False,
-        "range": {},
-    }
-
-
-def _bar(metric: str) -> dict[str, Any]:
-    return {"type": "BAR", "metricKey": metric, "selectedMetricKeys": [metric]}
-
-
-def _grouped(arms: Sequence[Arm], axes: Sequence[str]) -> dict[str, Any]:
-    """Runs averaged by arm, the groups closed.
-
-    MLflow colors a group by a hash of its name; of the ways to say the same grouping, this takes one
-    that gives the fewest arms a color in common.
-    """
-    by_slug = {arm.slug: [("tag", "arm", arm.slug)] for arm in arms}
-    by_axes = [
-        {arm.slug: [(mode, f"axis.{axis}", arm.labels[axis]) for axis in order] for arm in arms}
-        for order in itertools.islice(itertools.permutations(axes), _MOST_ORDERS)
-        for mode in ("param", "tag")
-    ]
-    ways = [*by_axes, by_slug] if len(axes) == 1 else [by_slug, *by_axes]  # shorter names first
-    way = max(ways, key=lambda way: len({_color_of_group(_group_id(g)) for g in way.values()}))
-    keys = [{"mode": mode, "groupByData": name} for mode, name, _ in next(iter(way.values()))]
-    return {
-        "groupBy": {"aggregateFunction": "average", "groupByKeys": keys},
-        "groupsExpanded": {_group_id(group): False for group in way.values()},
-        "useGroupedValuesInCharts": True,
-    }
-
-
-def _group_id(group: Sequence[tuple[str, str, str]]) -> str:
-    return ",".join(".".join(part) for part in group)
-
-
-def _color_of_group(group_id: str) -> int:
-    """Its place in MLflow's list of colors, as its UI computes it: Fletcher's checksum."""
-    low = high = 0
-    for letter in group_id.encode():
-        low = (low + letter) % 255
-        high = (high + low) % 255
-    return (low | high << 8) % _COLORS_OF_GROUPS
-
-
-def _column(kind: str, name: str) -> str:
-    return f"{kind}.`{name}`"
-
-
-def _metric(name: str) -> str:
-    return _column("metrics", name)
-
-
-def _param(name: str) -> str:
-    return _column("params", name)
+    found = searched_by(" and ".join(conditions), metric("best/validation_loss"), ascending=True)
+    return found | columns | charts | (grouped_by(arms, axes) if axes else {})

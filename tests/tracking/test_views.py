@@ -14,11 +14,10 @@ from study.tracking.notes import arm_note, experiment_note
 from study.tracking.server import front, view_links
 from study.tracking.store import Store
 from study.tracking.trial_record import TrialRecord
+from study.tracking.view_state import _GENERATED, _color_of_group
 from study.tracking.views import (
-    _GENERATED,
     TAG,
     View,
-    _color_of_group,
     children_url,
     run_color,
     saved,

@@ -1,0 +1,77 @@
+"""Tasks whose sequences are drawn without end."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from study.base.seeding import generator
+from study.tasks.batch import Batch
+from study.tasks.parts import FEWEST, MOST, HeldOut, Part, belongs
+from study.tasks.task import TEST_SEQUENCES, Task
+
+VALIDATION_SEQUENCES = 1_000
+CONFIRMATION_SEQUENCES = 4_000
+DRAWN_AT_ONCE = 1_000  # sequences, where nine of ten are of another part
+
+
+class SyntheticTask(Task):
+    """Sequences drawn from a generator; none of the parts shares a stream.
+
+    Where there are so few different sequences that streams would meet, each is kept for one part.
+    """
+
+    @property
+    def variety(self) -> float:
+        """How many different sequences there are, 1/Σp² (`parts.variety`); infinitely many numbers."""
+        return math.inf
+
+    @property
+    def memorized(self) -> bool:
+        return self.variety < FEWEST
+
+    def content(self, batch: Batch) -> Tensor:
+        """(T,B,·) whole numbers: what tells two sequences apart, if not noise."""
+        return batch.inputs
+
+    def sample(self, generator: Generator, n: int) -> Batch:
+        """``n`` sequences for whatever part; the same generator state gives the same bytes."""
+        raise NotImplementedError
+
+    def of_part(self, part: Part, generator: Generator, n: int) -> Batch:
+        """As `sample`. Of sequences so few that the streams would meet, those kept for that part."""
+        if not FEWEST <= self.variety <= MOST:
+            return self.sample(generator, n)
+        at_once = n if part == "training" else DRAWN_AT_ONCE
+        found, missing = [], n
+        while missing:
+            some = self.sample(generator, at_once)
+            rows = belongs(self.content(some), part).nonzero()[:missing, 0]
+            found.append(some.take(rows))
+            missing -= len(rows)
+        return Batch.joined(found)
+
+    def held_out(self, part: HeldOut, generator: Generator, n: int) -> Batch:
+        """``n`` sequences of that part, or as many as the task's size allows."""
+        return self.of_part(part, generator, min(n, self.most_tested))
+
+    def training(self, seed: int, size: int) -> Iterator[Batch]:
+        stream = generator("training", seed)
+        while True:
+            yield self.of_part("training", stream, size)
+
+    def validation(self) -> Batch:
+        return self.held_out("validation", generator("validation", 0), VALIDATION_SEQUENCES)
+
+    def confirmation(self, attempt: int) -> Sequence[Batch]:
+        draws = generator("confirmation", attempt)
+        return [self.held_out("confirmation", draws, CONFIRMATION_SEQUENCES)]
+
+    def test(self) -> Batch:
+        return self.held_out("test", generator("test", 0), TEST_SEQUENCES)
+
+
+def between(low: int, high: int, shape: tuple[int, ...], generator: Generator) -> Tensor:
+    """Whole numbers, low and high included."""
+    return torch.randint(low, high + 1, shape, generator=generator)
