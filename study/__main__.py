@@ -10,9 +10,9 @@ def main() -> None:
     """Run the command line as a process of its own, which no number of Ctrl-C ends in a traceback."""
     sys.unraisablehook = _all_but_interrupts
     try:
-        from study.commands import cli  # takes a moment
+        from study.commands.entry import main as run  # takes a moment
 
-        cli.main()
+        run()
     except KeyboardInterrupt:
         code: object = INTERRUPTED
     except SystemExit as end:

@@ -5,6 +5,6 @@ from typing import TYPE_CHECKING
 from study.base.faces import handed_on
 
 if TYPE_CHECKING:
-    from study.commands.cli import main as main
+    from study.commands.entry import main as main
 
-__getattr__ = handed_on(__name__, {"main": "cli"})
+__getattr__ = handed_on(__name__, {"main": "entry"})

@@ -17,7 +17,7 @@ import pytest
 from mlflow import MlflowClient
 from task_files import mnist, series
 
-import study.commands.cli
+import study.commands.entry
 import study.trial.training
 from study.base.errors import UserError
 from study.cells import CELLS
@@ -71,7 +71,7 @@ def longlag(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         monkeypatch.setattr(sys, "argv", ["longlag", *arguments])
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            study.commands.cli.main()
+            study.commands.entry.main()
         out, err = capsys.readouterr()
         code = end.value.code
         return (code if isinstance(code, int) else 0), out, err

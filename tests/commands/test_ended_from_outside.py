@@ -62,7 +62,7 @@ TRAIN = """
 import fcntl, os, sys, termios
 if os.isatty(0):
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from study.commands.cli import main
+from study.commands.entry import main
 sys.argv[0] = "longlag"
 main()
 """

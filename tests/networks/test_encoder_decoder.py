@@ -14,7 +14,7 @@ from torch import Tensor
 
 from study.base.errors import UserError
 from study.cells import CELLS
-from study.commands.cli import main
+from study.commands.entry import main
 from study.engines.recording import Limit
 from study.networks.attention import ATTENTION, Attended
 from study.networks.decoding import beam, greedy, sample

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import study.commands.cli
+import study.commands.entry
 from study.base.errors import UserError
 from study.tracking.store import Store
 from study.tracking.store_address import VARIABLE, given_address, refusal, without_password
@@ -72,7 +72,7 @@ def test_a_command_without_its_store_is_one_line_and_writes_nothing(
     monkeypatch.setenv(VARIABLE, uri)
     monkeypatch.setattr(sys, "argv", ["longlag", *command])
     with pytest.raises(SystemExit) as end:
-        study.commands.cli.main()
+        study.commands.entry.main()
     out, err = capsys.readouterr()
     assert (end.value.code, out, len(err.splitlines())) == (2, "", 1)
     assert "cannot open the store" in err
