@@ -143,7 +143,7 @@ def optimize(database: Path) -> None:
 def make_folder(root: Path, undo: ExitStack) -> None:
     """Made if need be; ``undo`` takes it away again if it stays empty."""
     if not root.is_dir():
-        root.mkdir(parents=True)
+        root.mkdir(parents=True, exist_ok=True)  # another process may make it in this moment
         undo.callback(_remove_empty, root)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from synthetic import ARCHITECTURES, Kind, MemoryStore, make
@@ -271,7 +270,7 @@ def test_labels_of_levels_that_nearly_meet_do_not_overlap(
             style.levels(axes, marks)
             if scale == "log":
                 style.logarithmic(axes.yaxis)
-        FigureCanvasAgg(figure).draw()
+        figure.draw_without_rendering()
         for axes in panels:
             assert len(axes.texts) == len(marks)
             heights = [Text.get_window_extent(text).y0 for text in axes.texts]
@@ -288,7 +287,7 @@ def test_a_level_alone_has_its_label_at_its_height() -> None:
         figure, (axes,) = style.panels(1)
         axes.plot([0, 4])
         style.levels(axes, {"chance": 2.0})
-        FigureCanvasAgg(figure).draw()
+        figure.draw_without_rendering()
         box, line = Text.get_window_extent(axes.texts[0]), axes.transData.transform((0, 2.0))[1]
         assert (box.y0 + box.y1) / 2 == pytest.approx(line, abs=1)
 
@@ -313,7 +312,7 @@ def test_a_label_of_an_axis_of_any_length_is_inside(which: str, letters: int, co
         figure, panels = style.panels(count)
         for axes in panels:
             (axes.set_xlabel if which == "x" else axes.set_ylabel)(told)
-        FigureCanvasAgg(figure).draw()
+        figure.draw_without_rendering()
         for axes in panels:
             label = axes.xaxis.label if which == "x" else axes.yaxis.label
             assert " ".join(label.get_text().split()) == told
