@@ -75,8 +75,8 @@ json.dump(told, sys.__stdout__)
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
-    """What each command returned and printed."""
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages with everything of the page in its place."""
     copy = tmp_path_factory.mktemp("copy")
     for name in PACKAGES:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -88,6 +88,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object
         file.write_text(before + text, encoding="utf-8")
     strings = "".join(f"{'odd' if n % 2 else 'even'}\t{n:b}\n" for n in range(1, 61))
     (copy / "strings.tsv").write_text(strings, encoding="utf-8")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def told(copy: Path) -> dict[str, dict[str, object]]:
+    """What each command returned and printed."""
     paths = os.pathsep.join([str(copy), str(ROOT / "tests" / "analysis")])
     environment = os.environ | {"PYTHONPATH": paths, "COLUMNS": "100"}
     environment.pop("MLFLOW_TRACKING_URI", None)
@@ -115,6 +121,15 @@ def test_every_kind_of_the_table_has_an_example():
 def test_every_block_of_code_is_a_file_of_the_test():
     assert len(BLOCKS) == len(re.findall(r"^```(?:python|toml)$", PAGE, re.M))
     assert len(COMMANDS) > len(BLOCKS)
+
+
+def test_the_examples_keep_the_style_of_the_house(copy):
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    files = [path for _, path, _ in BLOCKS if path.endswith(".py")]
+    for command in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", *files]
+        done = subprocess.run(ruff, cwd=copy, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -41,7 +41,7 @@ executed.
 level and what naive forecasts reach. Every row of a held-out part is forecast, whatever the length: what is
 read may lie in the part before, what is forecast may not. `task.split` takes shares or counts of rows
 (`8640,2880,2880` for ETT by the hour). A repeated value far outside all others, such as -9999, is refused
-unless `task.far_values = "keep"`. Quotes in a `.tsv` file mean nothing unless all of them enclose a field.""",
+unless `task.far_values = "keep"`. Quotes in a `.tsv` file mean nothing unless all enclose a field.""",
     ),
     "written": (
         "Tasks with a written answer",
