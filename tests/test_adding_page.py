@@ -153,6 +153,6 @@ def test_the_figure_is_drawn(told):
 
 
 def test_a_baseline_without_memory_does_not_solve_the_example_task(told):
-    said = told["longlag show task maximum --set task.length=20"]["said"]
+    said = told["longlag show task maximum --set task.length=20 --baselines"]["said"]
     assert "quadratic in the last" in said
     assert "meets the criterion" not in said

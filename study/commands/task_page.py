@@ -14,8 +14,8 @@ _OPENING = """\
 # The tasks
 
 {count} tasks, one file each in the three rooms below `study/tasks/`. This page is made from them by
-`make docs`. `longlag show task NAME` prints one in the terminal: it draws an example and tells what
-simple readouts reach without memory. `--set task.length=200` changes a parameter, in a search space
+`make docs`. `longlag show task NAME` prints one in the terminal and draws an example; `--baselines` tells
+what simple readouts reach without memory. `--set task.length=200` changes a parameter, in a search space
 `task = {{ name = "adding", length = 200 }}`.
 
 The *lag* is the number of steps between an input and the answer that depends on it. *Chance* is the
