@@ -21,8 +21,9 @@ def test_every_task_has_a_section_and_a_row_that_leads_to_it():
     for name, cls in TASKS.items():
         assert text.count(f"\n### {name}\n") == 1
         assert text.count(f"| [`{name}`](#{name}) |") == 1
+        section = text.partition(f"\n### {name}\n")[2].partition("\n##")[0]
         for field in cls.parameters():
-            assert f"| `task.{field}` |" in text.partition(f"\n### {name}\n")[2].partition("\n##")[0]
+            assert f"| `task.{field}` |" in section
 
 
 def test_no_data_are_read_or_drawn(monkeypatch: pytest.MonkeyPatch):
