@@ -36,6 +36,7 @@ USED = {
 # Runs the commands one after the other, so that torch is loaded once, and then draws the figure.
 RUNNER = """
 import contextlib, importlib, io, json, os, shlex, sys
+from unittest import mock
 from study.commands.cli import app
 
 commands, used = json.loads(sys.stdin.readline())
@@ -56,12 +57,12 @@ def watch(place, method):
 for place, method in used.items():
     watch(place, method)
 for command in commands:
-    if "--baselines" in command:  # kept here, and not among the user's
-        os.environ["XDG_CACHE_HOME"] = "cache"
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    # Baselines are kept beside the copy, and not among the user's.
+    changed = {"XDG_CACHE_HOME": "cache"} if "--baselines" in command else {}
+    said = io.StringIO()
+    with mock.patch.dict(os.environ, changed), contextlib.redirect_stdout(said):
         told[command] = {"code": app(shlex.split(command)[1:], standalone_mode=False) or 0}
     told[command]["said"] = said.getvalue()
-    os.environ.pop("XDG_CACHE_HOME", None)
 
 from synthetic import ARCHITECTURES, make
 from analysis.data.runs import read_study

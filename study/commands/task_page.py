@@ -55,18 +55,10 @@ def page() -> str:
     lines = [_OPENING.format(count=len(TASKS))]
     for room, (title, about) in _ROOMS.items():
         tasks = [(name, cls) for name, cls in TASKS.items() if _room(cls) == room]
-        lines += [
-            f"## {title}",
-            "",
-            about,
-            "",
-            "| task | what is asked | needs files |",
-            "|---|---|---|",
-        ]
-        lines += [
-            f"| [`{name}`](#{name}) | {_prose(_paragraphs(cls)[0])} | {'yes' * cls.needs_files} |"
-            for name, cls in tasks
-        ]
+        lines += [f"## {title}", "", about, "", "| task | what is asked |", "|---|---|"]
+        for name, cls in tasks:
+            files = " *Needs files.*" if cls.needs_files else ""
+            lines.append(f"| [`{name}`](#{name}) | {_prose(_paragraphs(cls)[0])}{files} |")
         lines.append("")
         for name, cls in tasks:
             lines += [f"### {name}", "", *_section(TASKS.build(name), cls)]
