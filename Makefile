@@ -23,6 +23,7 @@ check: install lint types test
 
 docs: install
 	$(BIN)/python -m study.commands.cell_page > docs/cells.md
+	$(BIN)/python -m study.commands.task_page > docs/tasks.md
 
 lint: install
 	$(BIN)/ruff check .

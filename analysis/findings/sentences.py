@@ -158,7 +158,9 @@ def _search(results: Results, arms: pd.DataFrame) -> str:
     """What the search says of the arms over the whole searched range: where scores did not lead it."""
     space = results.space
     known = arms[arms["trials"] > 0]
-    how = {"random": "at random", "sobol": "evenly from their ranges"}.get(space.get("sampler", ""))
+    how = {"random": "drawn at random", "sobol": "spread evenly over their ranges"}.get(
+        space.get("sampler", "")
+    )
     if how is None or space.get("pruner") != "none" or len(known) < 2:
         return ""
     if not space.get("search") or not (arms["confirmations"] > 0).any():
@@ -173,8 +175,8 @@ def _search(results: Results, arms: pd.DataFrame) -> str:
             f"{row['architecture']}: {share(row['solved'], row['trials'], rate.low, rate.high)}"
         )
     # Of an even design the share varies less than the binomial that the intervals assume.
-    note = " (intervals as if drawn independently)" if space["sampler"] == "sobol" else ""
-    return f"Solved over all settings, which the search drew {how}{note}: {'; '.join(parts)}."
+    note = " (the intervals take them for independent draws)" if space["sampler"] == "sobol" else ""
+    return f"Trials of the search that solved it, their settings {how}{note}: {'; '.join(parts)}."
 
 
 def _loss(task: Task, run: pd.DataFrame) -> str:

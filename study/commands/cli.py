@@ -31,9 +31,9 @@ def sweep(
     space: Annotated[
         str, typer.Argument(help="A name in search_spaces/, or a path to a TOML file.")
     ],
-    trials: Annotated[int | None, typer.Option(help="Trials an arm.", min=1)] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials of every arm.", min=1)] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Worker processes; by default one a core.", min=1)
+        int | None, typer.Option(help="Worker processes; by default one for each core.", min=1)
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of the study; by default from its name.", min=0)
@@ -46,7 +46,7 @@ def sweep(
         str | None, typer.Option("--as", help="Sweep under another name, as a study of its own.")
     ] = None,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Run the trials again that failed by themselves.")
+        bool, typer.Option("--retry", help="Run the trials again that ended with an error.")
     ] = False,
     patience: Annotated[
         float,
@@ -57,7 +57,7 @@ def sweep(
     time_limit: Annotated[
         float | None,
         typer.Option(
-            help="Minutes a trial may take; one that takes longer waits for the next sweep.",
+            help="Most minutes for one trial; a longer one waits for the next sweep.",
             min=0.01,
         ),
     ] = None,
@@ -150,18 +150,18 @@ def sample(
         ),
     ] = None,
     prompt: Annotated[
-        str, typer.Option("--prompt", "-p", help="What to go on from, or to answer.")
+        str, typer.Option("--prompt", "-p", help="A text to continue, or an input to answer.")
     ] = "",
     temperature: Annotated[
         float | None,
         typer.Option(
-            "--temperature", "-t", help="Below 1 the probable is more so; by default 1 for a text."
+            "--temperature", "-t", help="Below 1 favours what is probable; by default 1 for a text."
         ),
     ] = None,
     length: Annotated[
-        int | None, typer.Option("--length", "-n", help="Most symbols.", min=1, max=WHOLE)
+        int | None, typer.Option("--length", "-n", help="Most symbols to write.", min=1, max=WHOLE)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of what is drawn.", min=0, max=SEED)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0, max=SEED)] = 0,
     beam: Annotated[int, typer.Option(help="Width of a beam search.", min=1, max=100)] = 1,
 ) -> int:
     """Let a trained network write: go on with a text, or answer what it has read."""
@@ -258,7 +258,8 @@ def show(
     baselines: Annotated[
         bool,
         typer.Option(
-            "--baselines", help="Fit what a task's answers without memory reach, and keep it."
+            "--baselines",
+            help="Tell what simple answers without memory reach; fitted once, then kept.",
         ),
     ] = False,
 ) -> int:

@@ -281,7 +281,7 @@ def test_solved_runs_are_not_ranked_by_their_loss() -> None:
     text = said(_sure(make(trials=4, architectures=TWO, tasks=ADDING)))
     assert "Test loss of tanh, which solved none" in text
     assert "lstm: 500 (all); tanh: never" in text
-    assert "Solved over all settings, which the search drew at random: " in text
+    assert "Trials of the search that solved it, their settings drawn at random: " in text
 
 
 def test_what_pruning_spared_and_may_have_cost_is_said(tmp_path: Path) -> None:
@@ -312,7 +312,9 @@ def test_what_pruning_spared_and_may_have_cost_is_said(tmp_path: Path) -> None:
 
 def test_shares_of_an_even_design_are_said_with_what_their_intervals_assume() -> None:
     text = said(_sure(make(trials=4, architectures=TWO, tasks=ADDING, sampler="sobol")))
-    assert "drew evenly from their ranges (intervals as if drawn independently): " in text
+    assert (
+        "spread evenly over their ranges (the intervals take them for independent draws): " in text
+    )
     for changes in ({"sampler": "tpe"}, {"sampler": "sobol", "pruner": "beaten"}):
         text = said(_sure(make(trials=4, architectures=TWO, tasks=ADDING, **changes)))
         assert "over all settings" not in text
