@@ -46,13 +46,12 @@ class Filing:
         if self._waiting and time.monotonic() >= self._next_try:
             self.file_waiting()
 
-    def file_waiting(self, seconds: float = 0) -> None:
-        """Whatever is in the spool: until the store was away again, or those seconds are over."""
-        deadline = time.monotonic() + seconds
+    def file_waiting(self) -> None:
+        """Whatever is in the spool, until the store is away again."""
         before, away = len(self._waiting), False
         for record in self._spool:
             self._file(record, hold=away)
-            away = record.key in self._waiting and time.monotonic() >= deadline
+            away = record.key in self._waiting
         self._hear()
         if before and not self._waiting:
             self._told.append("the store is back: all that waited in the spool is filed")
@@ -87,9 +86,13 @@ class Filing:
         self._waiting.discard(record.key)
 
     def close(self) -> int:
-        """A last try. Returns how many still wait."""
-        if self._waiting:
-            self.file_waiting(_LAST_TRY_SECONDS)
+        """A last try, for as long as a server needs to start anew. Returns how many still wait."""
+        deadline = time.monotonic() + _LAST_TRY_SECONDS
+        while self._waiting:
+            self.file_waiting()
+            if not self._waiting or time.monotonic() >= deadline:
+                break
+            time.sleep(1)  # a refused connection takes no time at all
         return len(self._waiting)
 
     def _made(self, record: TrialRecord) -> tuple[RunToWrite, Ended]:

@@ -246,6 +246,32 @@ def test_what_waits_is_filed_when_the_store_comes_back_within_the_run(
         raise AssertionError("filed at the end only")
 
 
+def test_a_store_that_starts_anew_at_the_end_of_a_sweep_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each try fails at once, as where a connection is refused.
+    s = space(folder, ONE_ARM, 2)
+    real, refused = Store.write, []
+    slept: list[float] = []
+
+    def write(self: Store, experiment: str, run: object) -> str:
+        if "/0/" in run.key and len(slept) < 5:  # type: ignore[attr-defined]
+            refused.append(run)
+            away(self)
+        return real(self, experiment, run)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "write", write)
+    monkeypatch.setattr("study.sweep.filing._LAST_TRY_SECONDS", 60)
+    monkeypatch.setattr("study.sweep.filing._SHARE_OF_TRIES", 1e-9)  # no try before the end
+    monkeypatch.setattr("study.sweep.filing.time.sleep", slept.append)
+    run = Sweep(s, folder, 1)
+    *_, last = run.run()
+    assert len(slept) == 5
+    assert run.waiting == 0
+    assert any("the store is back" in w for w in last.warnings)
+    check_complete(s, folder)
+
+
 # Passwords
 
 

@@ -415,6 +415,7 @@ def folder(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 50)
     monkeypatch.setattr("study.tasks.drawn.TEST_SEQUENCES", 50)
     monkeypatch.setattr(Inline, "submitted", [])
+    monkeypatch.setattr("study.sweep.filing._LAST_TRY_SECONDS", 0)
     return tmp_path
 
 

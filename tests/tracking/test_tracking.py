@@ -107,7 +107,7 @@ def test_more_points_than_a_call_takes(store: Store) -> None:
 
 
 def test_no_runs_are_left_out_beyond_a_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.tracking.store._PAGE", 3)
+    monkeypatch.setattr("study.tracking.reading.PAGE", 3)
     e = experiment(store, "pages")
     for i in range(8):
         store.write(e, run_to_write(key=str(i), points=[], files={}, start_ms=1000 - i))
