@@ -37,9 +37,11 @@ class Deaths:
     def add(self, event: Died, earlier: int) -> tuple[Verdict, str]:
         """``earlier`` workers of this trial have died, in this sweep and in others. With the verdict
         what to say of it, as the end of a sentence that begins with the trial's name."""
+        told = f"its worker {event.why}"
+        if self.stopped:
+            return "stop", told
         key = event.job["key"]
         self._of[key] = self._of.get(key, 0) + 1
-        told = f"its worker {event.why}"
         if not event.too_long:
             self._in_a_row += 1
             if self._in_a_row >= self._most:

@@ -10,7 +10,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-ALIVE_SECONDS = 5.0  # between two signs of life
+ALIVE_SECONDS = 2.0  # between two signs of life
 
 # Of the machine, not of a configuration: another try, or another machine, may have room.
 _SHORT = {

@@ -142,8 +142,8 @@ def begun(event: Any) -> bool:
 
 @pytest.fixture
 def pool() -> Iterator[LocalPool]:
-    # Signs of life come every 5 s.
-    with LocalPool(1, Patience(told=8, silence=14)) as running:
+    # Signs of life come every 2 s, later on a busy machine.
+    with LocalPool(1, Patience(told=5, silence=9)) as running:
         yield running
 
 
@@ -186,22 +186,22 @@ def test_a_driver_that_was_stopped_itself_blames_no_worker() -> None:
 
 
 def test_a_worker_that_computes_for_long_without_a_word_is_not_silent() -> None:
-    with LocalPool(1, Patience(told=7, silence=9)) as pool:
+    with LocalPool(1, Patience(told=6, silence=9)) as pool:
         long = job("long")
         long["config"] |= {"train.evaluate_every": 10**6, "train.steps": 10**6}
         pool.submit(long)
         until(pool, lambda e: isinstance(e, Message) and e.kind == "evaluation")
-        end = time.monotonic() + 20
+        end = time.monotonic() + 12
         while time.monotonic() < end:
             assert not [e for e in pool.events(0.5) if isinstance(e, (Died, Silent))]
 
 
 def test_a_trial_over_its_time_is_ended() -> None:
-    with LocalPool(1, Patience(job=6)) as pool:
+    with LocalPool(1, Patience(job=3)) as pool:
         pool.submit(job("long"))
         event = until(pool, lambda e: isinstance(e, Died))
         assert event.too_long
-        assert "0.1 minutes, the limit" in event.why
+        assert "0.05 minutes, the limit" in event.why
         assert pool.free == 1
 
 
