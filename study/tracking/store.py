@@ -53,7 +53,8 @@ class Store(Reader):
         """
         logging.getLogger("alembic").setLevel(logging.WARNING)
         # What goes wrong is told here, once, in one line, and without a password.
-        logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+        for name in ("mlflow", "psycopg"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         if uri := given_address(create):
             with _opening(uri):
                 store = cls(uri)
