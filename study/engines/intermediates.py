@@ -1,14 +1,16 @@
 """What a step computes on its way: every gate, candidate and new state, at given states."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
+import sympy
 import torch
 from torch import Tensor
 
-from study.engines.lowering import lower
+from study.engines.lowering import Evaluate, lower
 from study.engines.prelude import operands
-from study.engines.schedule import Stage, schedule
+from study.engines.schedule import Schedule, Stage, schedule
 from study.language.cell import Cell
 from study.language.nonlinearities import Nonlinearity
 from study.language.notation import INPUT
@@ -26,19 +28,23 @@ def intermediates(
     A name is what stands left in an equation, "f" or "c'", or that of a matrix product, "U_f[h]", of a
     state before the step or of a vector; each is (…,B,H). By torch operations.
     """
-    order, taken = schedule(cell, phi), operands(cell, parameters)
+    order, taken = _order(cell, phi), operands(cell, parameters)
     shape = before[cell.output].shape
     values: dict[str, Any] = {n: taken[n] for n, p in cell.operands.items() if p.columns is None}
     values |= before
     for stage in order.inputs:
-        values |= _products(stage, lower(stage.operand)({INPUT: x}), taken)
+        values |= _products(stage, _lowered(stage.operand)({INPUT: x}), taken)
     for item in order.steps:
         if isinstance(item, Stage):
-            operand = _wide(lower(item.operand)(values), shape, x)
+            operand = _wide(_lowered(item.operand)(values), shape, x)
             values |= _products(item, operand, taken)
         else:
-            values[item.target] = lower(item.expression)(values)
+            values[item.target] = _lowered(item.expression)(values)
     return {name: _wide(value, shape, x) for name, value in values.items()}
+
+
+_order: Callable[[Cell, Nonlinearity], Schedule] = lru_cache(maxsize=256)(schedule)
+_lowered: Callable[[sympy.Expr], Evaluate] = lru_cache(maxsize=1024)(lower)
 
 
 def _products(stage: Stage, operand: Tensor, taken: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -39,8 +39,8 @@ class Gates:
     """``activity`` by gate.
 
     ``timescales`` has for each unit τ = 1/(1 - k̄) steps, k̄ the mean over steps and sequences of the
-    share of the state that its gate keeps: the forget gate f, or 1 - z of an update gate z (Gers,
-    Schmidhuber & Cummins, 2000; Tallec & Ollivier, 2018). A unit whose gate is never anything but 1 has
+    share of the state that its gate keeps: the forget gate f, or 1 - z of an update gate z (Tallec &
+    Ollivier, 2018). A unit whose gate is never anything but 1 has
     None. ``timescales`` is None, and ``keeper``, the gate's name, where the cell has no such gate.
     ``lag`` is the task's, its fewest and most steps.
 
@@ -95,10 +95,10 @@ def gates(model: Model, task: Task, batch: Batch) -> Gates | None:
     """Measured in float64 at every step within the sequences; None when a state is not finite.
 
     Gates are the quantities that the cell's equations set to a sigmoid and multiply something by, and
-    its forget, input and update gates as `activations` says; not a leak that is a parameter alone. Of the top layer, in the
-    forward direction; of an encoder and a decoder, of the one that `visits` takes.
+    its forget, input and update gates as `activations` says; not a leak that is a parameter alone. Of
+    the top layer, in the forward direction; of an encoder and a decoder, of the one that `visits` takes.
     """
-    visited = visits(model, task, batch)
+    visited = visits(model, batch)
     if visited is None:
         return None
     cell, phi, inside = visited.layer.cell, visited.layer.phi, visited.inside

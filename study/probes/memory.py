@@ -25,7 +25,8 @@ class Memory:
     that vary; of one-hot ones (and of zeros and ones alone) the accuracy. ``chance[j]`` is what the best
     constant reaches, 0 or the share of the most frequent class. R² below 0 is a readout that fits the
     half of the sequences it was fitted to, and no more. A lag is left out at which no input varies, or
-    which a half of the sequences has fewer times than the state has units. ``task_lag`` is the fewest and most steps that the task asks to be kept.
+    which a half of the sequences has fewer times than the state has units. ``task_lag`` is the fewest
+    and most steps that the task asks to be kept.
     """
 
     measure: Literal["r2", "accuracy"]
@@ -81,7 +82,7 @@ def memory(model: Model, task: Task, batch: Batch, lags: int = LAGS) -> Memory |
     """
     if len(batch.inputs) < 2 or len(batch) < FEWEST_SEQUENCES:
         return None
-    visited = visits(model, task, batch)
+    visited = visits(model, batch)
     if visited is None:
         return None
     inputs = torch.where(visited.inside[..., None], batch.inputs.double(), 0)

@@ -16,8 +16,8 @@ def minimized(step: StepMap, starts: Tensor, scale: float) -> Tensor:
     """starts (n,N) -> where each ends, (n,N).
 
     Levenberg-Marquardt: δ = -(JᵀJ + μI)⁻¹Jᵀr with r = F(s) - s, J = ∂r/∂s and μ in proportion to ‖r‖,
-    which converges quadratically also where zeros are not isolated, as on a line attractor (Yamashita
-    & Fukushima, 2001). The factor falls after a step that helps and rises after one that does not,
+    which converges quadratically also where zeros are not isolated, as on a line attractor (Fan & Yuan,
+    2005). The factor falls after a step that helps and rises after one that does not,
     which is not taken. ``scale`` is a norm that states have.
     """
     size = len(step.cell.states) * step.hidden

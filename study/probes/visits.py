@@ -10,7 +10,7 @@ from torch import Tensor
 from study.engines.recording import StateGradients
 from study.networks.layer import Layer
 from study.networks.model import Model
-from study.tasks.base import NO_TARGET, Batch, Task
+from study.tasks.base import NO_TARGET, Batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Visits:
 
 
 @torch.no_grad()
-def visits(model: Model, task: Task, batch: Batch) -> Visits | None:
+def visits(model: Model, batch: Batch) -> Visits | None:
     """Of the top layer, in the forward direction; None when a state is not finite.
 
     Of an encoder and a decoder it is the encoder's, which has to keep what is read; where a single step

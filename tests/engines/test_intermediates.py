@@ -36,6 +36,11 @@ def test_the_gates_of_an_lstm_are_those_of_torchs() -> None:
     w, u = (torch.cat([p[f"{kind}_{g}"] for g in "ifgo"]) for kind in "WU")
     b = torch.cat([p[f"b_{g}"] for g in "ifgo"])
     i, f, g, o = (case.x[0] @ w.T + case.state["h"] @ u.T + b).chunk(4, dim=1)
-    for name, value in (("i", i.sigmoid()), ("f", f.sigmoid()), ("g", g.tanh()), ("o", o.sigmoid())):
+    for name, value in (
+        ("i", i.sigmoid()),
+        ("f", f.sigmoid()),
+        ("g", g.tanh()),
+        ("o", o.sigmoid()),
+    ):
         torch.testing.assert_close(found[name], value, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found["U_f[h]"], case.state["h"] @ p["U_f"].T)

@@ -18,7 +18,9 @@ def made(**flat: object) -> tuple[Model, Task]:
     return build_model(config), config.task
 
 
-def by_hand(cell: str, inputs: int, hidden: int, phi: str = "tanh", **parameters: object) -> Predictor:
+def by_hand(
+    cell: str, inputs: int, hidden: int, phi: str = "tanh", **parameters: object
+) -> Predictor:
     """A float64 layer with these parameters, numbers or tensors, and zeros for all others."""
     layer = Layer(cell, inputs, hidden, phi, engine="reference", dtype=torch.float64)
     with torch.no_grad():

@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from cases import each
@@ -16,6 +17,8 @@ from study.language.cell import Cell
 from study.networks.layer import Layer
 from study.networks.predictor import Predictor
 from study.probes.fixed_points import FixedPoints, fixed_points
+from study.probes.step_map import StepMap
+from study.probes.visits import visits
 from study.tasks.base import Batch, Task
 
 
@@ -58,6 +61,9 @@ def test_two_attractors_of_one_stored_pattern(task: Task) -> None:
     assert values["spectral_radius"] == pytest.approx(2)
     assert values["longest_timescale"] == pytest.approx(stable.timescales[0])
     assert sum(p.reached for p in found.points) == pytest.approx(1)
+    attracts = {p.stability: p.attracts for p in found.points}
+    assert attracts["stable"] > 0.3
+    assert attracts["unstable"] < 0.2
 
 
 def test_a_line_attractor_is_many_marginal_points(task: Task) -> None:
@@ -139,6 +145,13 @@ def test_the_constant_input_is_the_most_frequent_one_that_repeats(task: Task) ->
     found = fixed_points(model, task, read(inputs))
     assert found is not None
     assert (found.input_kind, found.input) == ("most frequent", [0.0, 1.0, 0.0])
+    # One that makes up less than a tenth stands for nothing.
+    rare = torch.rand(10, 3, 3)
+    rare[0, :2] = 1
+    for steps, kind in ((10, "mean"), (6, "most frequent")):
+        found = fixed_points(model, task, read(rare[:steps]))
+        assert found is not None
+        assert found.input_kind == kind
     # What lies beyond the ends is no input: of the first two columns 0 and 1, of the third 1 and 2.
     ends = torch.tensor([0, 0, 2])
     found = fixed_points(model, task, read(torch.cat([inputs, inputs * 0]), ends))
@@ -146,12 +159,58 @@ def test_the_constant_input_is_the_most_frequent_one_that_repeats(task: Task) ->
     assert found.input == [0.0, 1.0, 0.0]
 
 
+def test_every_attractor_of_what_is_visited_is_found(task: Task) -> None:
+    # Strong feedback makes many points, most of which attract nothing.
+    model = by_hand("elman", 2, 10)
+    draws = torch.Generator().manual_seed(0)
+    patterns = torch.randn(10, 3, generator=draws).sign()
+    with torch.no_grad():
+        model.layer.U.copy_(2 / 10 * patterns @ patterns.T)
+        model.layer.W.copy_(torch.randn(10, 2, generator=draws))
+        model.layer.b.copy_(0.1 * torch.randn(10, generator=draws))
+    batch = read(symmetric(20, 20, inputs=2))
+    found = fixed_points(model, task, batch)
+    assert found is not None
+    assert found.fixed > found.stable > 2
+    u, w, b = (p.detach().numpy() for p in (model.layer.U, model.layer.W, model.layer.b))
+    h = np.zeros((40, 10))
+    for x in [*batch.inputs.numpy(), *np.zeros((3000, 1, 2))]:
+        h = np.tanh(x @ w.T + h @ u.T + b)
+    stable = np.array([p.state["h"] for p in found.points if p.stability == "stable"])
+    distances = np.linalg.norm(h[:, None] - stable, axis=-1).min(axis=1)
+    assert distances.max() < 1e-6
+    assert len(found.points) == 16 or len(found.points) == found.fixed + found.slow
+
+
+@pytest.mark.parametrize("name", ["skip-5", "taugru", "lstm-peephole"])
+def test_the_map_and_its_jacobian_where_the_steps_between_are_equal(name: str) -> None:
+    model, task = made(task__name="adding", task__length=8, model__cell=name, model__hidden=3)
+    visited = visits(model, task.validation().take(slice(4)))
+    assert visited is not None
+    step, draws = StepMap(visited, torch.tensor([0.3, -0.2]).double()), torch.Generator()
+    size = 3 * len(step.cell.variables)
+    s = torch.randn(2, size, generator=draws.manual_seed(0), dtype=torch.float64)
+    parameters = {n: p.detach() for n, p in visited.parameters.items()}
+
+    def once(v: torch.Tensor) -> torch.Tensor:
+        of = dict(zip(step.cell.variables, v.split(3), strict=True))
+        state = {n: of[n.partition("[")[0]][None] for n in step.cell.states}
+        x = torch.tensor([[[0.3, -0.2]]]).double()
+        _, last = reference.run(step.cell, step.phi, parameters, x, state)
+        return torch.cat([last[n][0] for n in step.cell.variables])
+
+    with torch.no_grad():
+        torch.testing.assert_close(step(s), torch.stack([once(v) for v in s]))
+        exact = torch.stack([jacrev(once)(v) for v in s])
+        torch.testing.assert_close(step.jacobian(s), exact)
+
+
 @each("name", CELLS)
 def test_every_cell_stands_still_where_it_is_said_to(name: str) -> None:
     model, task = made(
         task__name="adding", task__length=8, model__cell=name, model__hidden=3, seed=2
     )
-    found = fixed_points(model, task, task.validation().take(slice(6)), starts=4)
+    found = fixed_points(model, task, task.validation().take(slice(6)), starts=4, settling=20)
     if name == "clockwork":  # its step depends on the time
         assert found is None
         return
@@ -186,7 +245,7 @@ def test_every_cell_stands_still_where_it_is_said_to(name: str) -> None:
 @each("shape", SHAPES)
 def test_every_kind_of_network_is_measured(shape: str) -> None:
     model, task, batch = of_shape(shape)
-    found = fixed_points(model, task, batch, starts=4)
+    found = fixed_points(model, task, batch, starts=4, settling=20)
     assert found is not None
     assert found.points
     assert len(found.points[0].state[model.top.cell.output]) == 4

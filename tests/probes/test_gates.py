@@ -15,7 +15,7 @@ from study.language.cell import Cell
 from study.networks.layer import Layer
 from study.networks.predictor import Predictor
 from study.probes.gates import Gates, activations, gates
-from study.tasks.base import Batch, Task
+from study.tasks.base import NO_TARGET, Batch, Task
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,20 @@ def test_where_one_step_is_read_the_layer_that_writes_is_measured() -> None:
     model, task, batch = of_shape("one step read")
     found = gates(model, task, batch)
     assert found is not None
-    assert len(found.norms["h"]) == len(batch.targets) > 1
+    assert len(found.norms["h"]) == len(batch.targets) > 10
+    short = batch.targets.clone()
+    short[10:] = NO_TARGET  # nothing is written there
+    found = gates(model, task, Batch(batch.inputs, short))
+    assert found is not None
+    assert len(found.norms["h"]) == 10
+
+
+def test_where_more_is_read_it_is_the_layer_that_reads() -> None:
+    model, task = made(task__name="number-words", model__hidden=4)
+    batch = task.validation().take(slice(8))
+    found = gates(model, task, batch)
+    assert found is not None
+    assert len(found.norms["h"]) == len(batch.inputs) != len(batch.targets)
 
 
 def test_the_model_and_the_order_of_sequences_do_not_matter() -> None:
@@ -208,6 +221,18 @@ def test_the_model_and_the_order_of_sequences_do_not_matter() -> None:
     assert found.summary() == pytest.approx(again.summary(), rel=1e-12)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+def test_both_engines_visit_the_same_states() -> None:
+    model, task = made(task__name="temporal-order", task__length=12, model__hidden=3, seed=1)
+    batch = task.validation().take(slice(20))
+    found = []
+    for engine in ("reference", "native"):
+        model.layer.engine = engine
+        measured = gates(model, task, batch)
+        assert measured is not None
+        found.append(measured.summary())
+    assert found[0] == pytest.approx(found[1], rel=1e-10)  # float64, sums in another order
 
 
 def test_states_that_are_not_finite_are_none(task: Task) -> None:
