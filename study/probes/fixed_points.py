@@ -13,7 +13,7 @@ from study.language.notation import TIME
 from study.networks.model import Model
 from study.probes.minimization import minimized
 from study.probes.step_map import StepMap
-from study.probes.visits import Visits, order, spread_out, visits
+from study.probes.visits import LARGEST, Visits, order, spread_out, visits
 from study.tasks.base import Batch, Task
 
 STARTS = 32
@@ -121,8 +121,8 @@ def fixed_points(
     at a fixed point; its eigenvalues are those of all of them, so that what only hands on adds zeros.
 
     Of the top layer, in the forward direction, with what the layers below hand it; of an encoder and a
-    decoder, of the one that `visits` takes. None when a state is not finite, and for a cell that reads
-    the index of the step (clockwork), which no constant input keeps still.
+    decoder, of the one that `visits` takes. None when a state explodes (`visits`), and for a cell that
+    reads the index of the step (clockwork), which no constant input keeps still.
     """
     visited = visits(model, batch)
     if visited is None or TIME in visited.layer.cell.states:
@@ -138,7 +138,7 @@ def fixed_points(
     scale = float(torch.cat([before, after]).norm(dim=-1).max())
     rows = spread_out(before, starts)
     settled = _settled(visited, x.expand(settling, len(rows), -1), rows)
-    begun = torch.cat([before[rows], settled[settled.isfinite().all(dim=-1)]])
+    begun = torch.cat([before[rows], settled[(settled.abs() < LARGEST).all(dim=-1)]])
     before = before[spread_out(before, VISITED)]
     ended = minimized(step, begun, scale)
     speeds = (step(ended) - ended).norm(dim=-1)

@@ -40,9 +40,8 @@ class Gates:
 
     ``timescales`` has for each unit τ = 1/(1 - k̄) steps, k̄ the mean over steps and sequences of the
     share of the state that its gate keeps: the forget gate f, or 1 - z of an update gate z (Tallec &
-    Ollivier, 2018). A unit whose gate is never anything but 1 has
-    None. ``timescales`` is None, and ``keeper``, the gate's name, where the cell has no such gate.
-    ``lag`` is the task's, its fewest and most steps.
+    Ollivier, 2018). A unit that always keeps all has None. ``timescales`` is None, and ``keeper``, the
+    gate's name, where the cell has no such gate. ``lag`` is the task's, its fewest and most steps.
 
     ``norms[s][t]`` is the mean over sequences of ‖s_t‖ for each state s, ``drift_per_step[s]`` the
     least-squares slope of it against t over the later half of the steps, None where that is one step.
@@ -92,7 +91,7 @@ class Gates:
 
 @torch.no_grad()
 def gates(model: Model, task: Task, batch: Batch) -> Gates | None:
-    """Measured in float64 at every step within the sequences; None when a state is not finite.
+    """Measured in float64 at every step within the sequences; None when a state explodes (`visits`).
 
     Gates are the quantities that the cell's equations set to a sigmoid and multiply something by, and
     its forget, input and update gates as `activations` says; not a leak that is a parameter alone. Of

@@ -78,7 +78,7 @@ def memory(model: Model, task: Task, batch: Batch, lags: int = LAGS) -> Memory |
 
     Each of ``cell.variables`` is read alone, in the top layer's forward direction; of an encoder and a
     decoder, in the encoder. None where fewer than two steps are read or fewer than 4 sequences, where
-    no lag can be measured, and when a state is not finite.
+    no lag can be measured, and when a state explodes (`visits`).
     """
     if len(batch.inputs) < 2 or len(batch) < FEWEST_SEQUENCES:
         return None

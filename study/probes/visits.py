@@ -12,6 +12,8 @@ from study.networks.layer import Layer
 from study.networks.model import Model
 from study.tasks.base import NO_TARGET, Batch
 
+LARGEST = 1e100  # of a number in a state: squares and their sums stay within floating point
+
 
 @dataclass(frozen=True, eq=False)
 class Visits:
@@ -34,7 +36,7 @@ class Visits:
 
 @torch.no_grad()
 def visits(model: Model, batch: Batch) -> Visits | None:
-    """Of the top layer, in the forward direction; None when a state is not finite.
+    """Of the top layer, in the forward direction; None when a state is beyond LARGEST, or no number.
 
     Of an encoder and a decoder it is the encoder's, which has to keep what is read; where a single step
     is read it is the decoder's, which is told the right symbols.
@@ -51,7 +53,7 @@ def visits(model: Model, batch: Batch) -> Visits | None:
     before, after = ({n: of(n) for n in names} for of in (recorder.before, recorder.values))
     x = read[-1]
     inside = _inside(batch.targets if writes else batch.inputs, None if writes else batch.ends)
-    if not all(s[inside].isfinite().all() for s in after.values()):
+    if not all((s[inside].abs() < LARGEST).all() for s in after.values()):
         return None
     return Visits(layer, x, before, after, inside)
 

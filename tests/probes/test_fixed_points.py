@@ -267,8 +267,20 @@ def test_the_model_and_the_order_of_sequences_do_not_matter() -> None:
     assert not any(layer._forward_pre_hooks for layer in model.layers)
 
 
-def test_states_that_are_not_finite_are_none(task: Task) -> None:
-    model = by_hand("linear", 1, 2, U=1e200, W=1)
+@pytest.mark.parametrize("growth", [1.5, 9.0])  # in 1,000 steps to 1e176, and beyond floating point
+def test_what_the_constant_input_drives_away_is_left_out(growth: float, task: Task) -> None:
+    model = by_hand("linear", 1, 1, U=growth, W=1)
+    found = fixed_points(model, task, read(symmetric(5, 8)), starts=10)
+    assert found is not None
+    [point] = found.points
+    assert point.state["h"] == pytest.approx([0], abs=1e-12)
+    assert point.stability == "unstable"
+    assert found.searches <= 10 + 10
+    assert (found.lost, point.reached) == (0, 1)
+
+
+def test_states_that_explode_are_none(task: Task) -> None:
+    model = by_hand("linear", 1, 2, U=1e60, W=1)
     assert fixed_points(model, task, read(torch.ones(5, 3, 1))) is None
 
 
