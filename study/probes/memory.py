@@ -48,15 +48,14 @@ class Memory:
         return [(score - chance) / (1 - chance) for score, chance in pairs]
 
     def summary(self) -> dict[str, float]:
-        """By state, above chance: at the lag measured last before the task's shortest one is passed
-        ("h/at_task_lag"), and the longest lag until which it is at least half ("h/half_steps", -1 if
-        not even the present input is)."""
+        """By state, above chance: at the task's shortest lag where that was measured ("h/at_task_lag"),
+        and the longest lag up to which it is at least half ("h/half_steps", -1 if not even the input
+        just read is)."""
         values: dict[str, float] = {}
         for state in self.scores:
             above = dict(zip(self.lags, self.above_chance(state), strict=True))
-            reached = [k for k in self.lags if k <= self.task_lag[0]]
-            if reached:
-                values[f"{state}/at_task_lag"] = above[reached[-1]]
+            if self.task_lag[0] in above:
+                values[f"{state}/at_task_lag"] = above[self.task_lag[0]]
             half = -1
             for k, value in above.items():
                 if value < 0.5:

@@ -128,6 +128,17 @@ def test_states_that_explode_are_none(task: Task) -> None:
     assert memory(model, task, read(noise(6, 8))) is None
 
 
+def test_the_summary_is_above_chance_and_of_the_lags_that_were_measured() -> None:
+    scores = {"h": [1.0, 0.8, 0.6, 0.9]}
+    found = Memory("accuracy", [0, 1, 4, 8], [0.2, 0.2, 0.4, 0.5], scores, (4, 20))
+    # (0.6 - 0.4)/(1 - 0.4); half is last reached at 1, for all that comes after.
+    assert found.summary() == {"h/at_task_lag": pytest.approx(1 / 3), "h/half_steps": 1}
+    longer = Memory("accuracy", [0, 1, 4, 8], [0.2, 0.2, 0.4, 0.5], scores, (6, 20))
+    assert longer.summary() == {"h/half_steps": 1}
+    nothing = Memory("r2", [0, 1], [0, 0], {"h": [0.4, 0.9]}, (1, 1))
+    assert nothing.summary()["h/half_steps"] == -1
+
+
 def test_lags_are_all_or_closer_where_they_are_short() -> None:
     assert chosen_lags(5, 8, 3) == [0, 1, 2, 3, 4]
     some = chosen_lags(1000, 20, 500)
