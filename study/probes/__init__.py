@@ -1,4 +1,5 @@
-"""What is measured of a network beside its loss: gradient flow, audit at step 0, what it writes.
+"""What is measured of a network beside its loss: gradient flow, audit at step 0, what it writes,
+where it stands still, how its gates are open, what it remembers.
 
 A probe computes and draws nothing; pictures are made where runs are tracked.
 """
@@ -9,9 +10,20 @@ from study.base.faces import handed_on
 
 if TYPE_CHECKING:
     from study.probes.audit import Audit as Audit
+    from study.probes.fixed_points import FixedPoints as FixedPoints
+    from study.probes.gates import Gates as Gates
     from study.probes.gradient_flow import GradientFlow as GradientFlow
+    from study.probes.memory import Memory as Memory
     from study.probes.writing import Writing as Writing
 
 __getattr__ = handed_on(
-    __name__, {"Audit": "audit", "GradientFlow": "gradient_flow", "Writing": "writing"}
+    __name__,
+    {
+        "Audit": "audit",
+        "FixedPoints": "fixed_points",
+        "Gates": "gates",
+        "GradientFlow": "gradient_flow",
+        "Memory": "memory",
+        "Writing": "writing",
+    },
 )
