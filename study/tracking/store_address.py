@@ -64,7 +64,8 @@ def _problem(uri: str, create: bool) -> str | None:
     if kind in _DATABASES:
         library = _missing_library(uri)
         if library:
-            return f"Python has no {library} to open it with; install it, or leave out {VARIABLE}"
+            how = "pip install 'longlag[postgres]'" if "'psycopg'" in library else "install it"
+            return f"Python has no {library} to open it with; {how}, or leave out {VARIABLE}"
         return _file_problem(parts, create) if kind == "sqlite" else None
     what = "is a folder, which MLflow no longer writes" if kind in ("", "file") else "is none"
     return f"{VARIABLE} {what}; give a database or a server, {_EXAMPLES}"
