@@ -1,0 +1,148 @@
+"""The steps that a network takes over given inputs, and the Jacobian of each."""
+
+import math
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from study.engines.derivatives.jacobian import states_before
+from study.engines.derivatives.linearization import Linearization, linearize
+from study.language.cell import Cell
+from study.language.nonlinearities import Nonlinearity
+from study.language.notation import TIME
+from study.networks.layer import Layer
+from study.networks.model import Model
+from study.tasks.base import Batch
+
+# Numbers of the states that are linearized at a time: with slopes a few hundred megabytes at most.
+AT_ONCE = 1 << 19
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Of one layer: the states ``before`` (T,B,H) each step, and what it reads then, ``x`` (T,B,I).
+
+    A Jacobian's state is the vector of N = S·H numbers: those of every state of the cell one after the
+    other, with the delayed values that it carries along, and without the step's index, on which nothing
+    acts. ``states`` are the names of these, S of them.
+    """
+
+    cell: Cell
+    phi: Nonlinearity
+    parameters: Mapping[str, Tensor]
+    x: Tensor
+    before: Mapping[str, Tensor]
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return tuple(name for name in self.cell.states if name != TIME)
+
+    @property
+    def hidden(self) -> int:
+        return self.before[self.cell.output].shape[2]
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return len(self.states) * self.hidden
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def place(self, state: str | None) -> slice:
+        """Where a state's H numbers are among the N; None: all."""
+        if state is None:
+            return slice(0, self.size)
+        first = self.states.index(state) * self.hidden
+        return slice(first, first + self.hidden)
+
+    def at(self, times: Tensor) -> "Trajectory":
+        """The steps at ``times`` (T',B) of each sequence, or (T',) of all."""
+        wide = times[:, None] if times.dim() == 1 else times
+        sequences = torch.arange(self.x.shape[1])
+        before = {name: value[wide, sequences] for name, value in self.before.items()}
+        return Trajectory(self.cell, self.phi, self.parameters, self.x[wide, sequences], before)
+
+    def steps(self) -> Iterator["Step"]:
+        """In their order, linearized some at a time."""
+        some = max(1, AT_ONCE // math.prod(self.before[self.cell.output].shape[1:]))
+        for first in range(0, len(self), some):
+            part = slice(first, first + some)
+            x, before = self.x[part], {name: value[part] for name, value in self.before.items()}
+            whole = linearize(self.cell, self.phi, self.parameters, x, before)
+            for t in range(len(x)):
+                yield Step(whole[t], self.states, self.hidden)
+
+
+@dataclass(frozen=True)
+class Step:
+    """J = ∂s_{t+1}/∂s_t (B,N,N) of one step, by its products with K columns (B,N,K)."""
+
+    linearization: Linearization
+    states: tuple[str, ...]
+    hidden: int
+
+    def forward(self, columns: Tensor) -> Tensor:
+        """J · columns."""
+        return self._columns(self.linearization.jvp(self._vectors(columns)))
+
+    def back(self, columns: Tensor) -> Tensor:
+        """Jᵀ · columns."""
+        return self._columns(self.linearization.vjp(self._vectors(columns)))
+
+    def matrix(self) -> Tensor:
+        """J itself."""
+        blocks = self.linearization.blocks()
+        rows = [torch.cat([blocks[new, old] for old in self.states], dim=2) for new in self.states]
+        return torch.cat(rows, dim=1)
+
+    def _vectors(self, columns: Tensor) -> dict[str, Tensor]:
+        parts = columns.permute(2, 0, 1).split(self.hidden, dim=2)
+        return dict(zip(self.states, parts, strict=True))
+
+    def _columns(self, vectors: Mapping[str, Tensor]) -> Tensor:
+        return torch.cat([vectors[name] for name in self.states], dim=2).permute(1, 2, 0)
+
+
+@torch.no_grad()
+def trajectory(model: Model, batch: Batch) -> Trajectory | None:
+    """Of the layer that reads the batch, in float64 on a copy; None when a state is not finite.
+
+    Of several layers the top one, in the forward direction: its own states change, and what it reads
+    from the layers below stays. Of a network that reads and then writes it is the one that reads.
+    """
+    double = deepcopy(model).double().eval()
+    layer, given = double.path[0], {}
+
+    def keep(_: Layer, arguments: tuple[Any, ...]) -> None:
+        given.setdefault("x", arguments[0])  # the first pass is the one that reads
+
+    layer.register_forward_pre_hook(keep)
+    double.begin(batch.to(torch.float64))
+    x = given["x"]
+    parameters = {name: getattr(layer, name) for name in layer.cell.parameters}
+    before = states_before(
+        layer.cell, layer.phi, parameters, x, layer.initial_state(x), layer.engine
+    )
+    if not all(value.isfinite().all() for value in before.values()):
+        return None
+    return Trajectory(layer.cell, layer.phi, parameters, x, before)
+
+
+def in_order(batch: Batch) -> Batch:
+    """The same sequences in an order that follows from what they are, so that the first few are the
+    same ones whatever the order in which they were given."""
+    inputs = batch.inputs.double()
+    places = torch.arange(inputs[:, 0].numel(), dtype=torch.float64).view(len(inputs), 1, -1)
+    keys = [float((inputs[:, [b]] * (places + 1).sin()).sum()) for b in range(len(batch))]
+    return batch.take(torch.tensor(sorted(range(len(batch)), key=keys.__getitem__)))
+
+
+def lengths(batch: Batch) -> Tensor:
+    """(B,) steps of each sequence."""
+    steps, size = batch.inputs.shape[:2]
+    return torch.full((size,), steps) if batch.ends is None else batch.ends + 1
