@@ -52,7 +52,9 @@ class Graded:
         t = _rows(self.t, order)
         a = a.gather(2, order[:, None].expand_as(a)) / _divisor(lengths)[:, None]
         q, r = torch.linalg.qr(a)
-        missing = r.shape[2] - r.shape[1]  # where J leads to fewer dimensions than there are columns
+        missing = (
+            r.shape[2] - r.shape[1]
+        )  # where J leads to fewer dimensions than there are columns
         q, r = pad(q, (0, missing)), pad(r, (0, 0, 0, missing))
         # Row i of the new T is the sum over j of R_ij exp(logs_j) T_j, in units of its largest term.
         terms = r.abs().log() + logs[:, None]

@@ -15,7 +15,7 @@ from study.tasks.base import Batch, Task
 
 SEQUENCES = 4
 TIMES = 8  # at which single steps are looked at
-LARGEST = 512  # numbers of a state
+LARGEST = 256  # numbers of a state
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Jacobians:
 
     ``step`` is of ∂s_{t+1}/∂s_t over sequences and ``times``; ``products`` of ∂s_T/∂s_{T-k}, over
     ``sequences`` ones, for each k of ``lags``: 1, 2, 4, … and as many as the shortest sequence has.
-    Delayed values that a cell carries along belong to s_t. Both are None where N is beyond `LARGEST`.
+    Delayed values that a cell carries along belong to s_t. Both are None where N is beyond `LARGEST`
+    and a block is smaller.
 
     ``step_blocks`` and ``product_blocks`` are of ∂v_{t+1}/∂v_t and ∂v_T/∂v_{T-k} for each variable v
     alone, as "c" of an LSTM: H numbers, and in a product every way through the other variables counts.
@@ -126,8 +127,8 @@ def jacobians(
     Saxe, McClelland & Ganguli (2014) and Pennington, Schoenholz & Ganguli (2017) on dynamical isometry;
     Pascanu, Mikolov & Bengio (2013) bound σ_1 by the recurrent matrix, see `study.probes.audit`. Exact
     in float64, at any lag: see `study.probes.graded`. `study.probes.trajectory.trajectory` says of which
-    layer. Time and memory grow as T N² K for K = N columns of the whole state, and as T N H² for each
-    block.
+    layer. It takes time as T·N³ for the whole state, and T·N·H² for each block: 3.5 s on one core for an
+    LSTM of 64 units on four sequences of 100 steps.
     """
     some = in_order(batch).take(slice(sequences))
     path = trajectory(model, some)
@@ -138,20 +139,27 @@ def jacobians(
     chosen = torch.linspace(0, shortest - 1, min(times, shortest)).round().long().unique()
     back = path.at(ends - 1 - torch.arange(shortest)[:, None])
     lags = [2**n for n in range(shortest.bit_length()) if 2**n < shortest] + [shortest]
-    whole = path.size <= largest
+    parts: list[str | None] = [*path.cell.variables]
+    if path.size <= largest and path.size > path.hidden:
+        parts.append(None)
     try:
-        return Jacobians(
-            size=path.size,
-            sequences=len(some),
-            times=chosen.tolist(),
-            lags=lags,
-            step=_steps(path.at(chosen), None) if whole else None,
-            step_blocks={v: _steps(path.at(chosen), v) for v in path.cell.variables},
-            products=_products(back, lags, None) if whole else None,
-            product_blocks={v: _products(back, lags, v) for v in path.cell.variables},
-        )
+        steps = {part: _steps(path.at(chosen), part) for part in parts}
+        products = {part: _products(back, lags, part) for part in parts}
     except _NotFinite:
         return None
+    whole = (
+        None if path.size > path.hidden else path.cell.output
+    )  # of one variable they are the same
+    return Jacobians(
+        size=path.size,
+        sequences=len(some),
+        times=chosen.tolist(),
+        lags=lags,
+        step=steps.get(whole),
+        step_blocks={v: steps[v] for v in path.cell.variables},
+        products=products.get(whole),
+        product_blocks={v: products[v] for v in path.cell.variables},
+    )
 
 
 class _NotFinite(Exception):

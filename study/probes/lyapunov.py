@@ -109,7 +109,8 @@ def lyapunov(
 
     None when a state or a Jacobian is not finite. `study.probes.trajectory.trajectory` says of which
     layer; delayed values that a cell carries along belong to its state, and take part. A step costs K
-    products J v and a QR decomposition of N × K numbers, for each stream.
+    products J v and a QR decomposition of N × K numbers, for each stream: 8 exponents of an LSTM of 64
+    units take .25 s on one core, 64 take 1.1 s.
     """
     transient = steps // 4 if transient is None else transient
     generator = Generator().manual_seed(0) if generator is None else generator

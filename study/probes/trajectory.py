@@ -18,8 +18,8 @@ from study.networks.layer import Layer
 from study.networks.model import Model
 from study.tasks.base import Batch
 
-# Numbers of the states that are linearized at a time: with slopes a few hundred megabytes at most.
-AT_ONCE = 1 << 19
+# Numbers of a state that are linearized at a time: of a long sequence not all slopes are there at once.
+AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,15 @@ def trajectory(model: Model, batch: Batch) -> Trajectory | None:
     from the layers below stays. Of a network that reads and then writes it is the one that reads.
     """
     double = deepcopy(model).double().eval()
-    layer, given = double.path[0], {}
+    layer = double.path[0]
+    read: list[Tensor] = []
 
     def keep(_: Layer, arguments: tuple[Any, ...]) -> None:
-        given.setdefault("x", arguments[0])  # the first pass is the one that reads
+        read.append(arguments[0])
 
     layer.register_forward_pre_hook(keep)
     double.begin(batch.to(torch.float64))
-    x = given["x"]
+    [x] = read
     parameters = {name: getattr(layer, name) for name in layer.cell.parameters}
     before = states_before(
         layer.cell, layer.phi, parameters, x, layer.initial_state(x), layer.engine
