@@ -102,3 +102,12 @@ def test_several_at_once_are_each_as_alone() -> None:
     for b in range(3):
         alone = product_of([factor[b] for factor in many]).log_singular_values()[0][0]
         torch.testing.assert_close(logs[b], alone, atol=1e-9, rtol=0)
+
+
+def test_what_is_smaller_than_an_unresolved_value_is_in_no_known_place() -> None:
+    one = torch.eye(3, dtype=torch.float64)[None]
+    logs = torch.tensor([[0.0, -10, -20]], dtype=torch.float64)
+    errors = torch.tensor([[0.0, 1, 0]], dtype=torch.float64)
+    found, resolved = Graded(one, logs, one, errors).log_singular_values()
+    assert found[0, 0] == 0
+    assert resolved[0].tolist() == [True, False, False]

@@ -224,6 +224,27 @@ def test_a_variable_that_nothing_reads_comes_back_to_nothing() -> None:
         assert spectrum.mean == pytest.approx(sizes.tolist(), abs=1e-9)
 
 
+def test_what_cancels_is_none() -> None:
+    """J = [[a, b], [-a²/b, -a]] has J² = 0: what float64 makes of it, 1e-17, is rounding."""
+    for a, b in ((0.3, 0.7), (0.37, 0.71), (0.41, 0.13), (0.9, 1.7)):
+        equations = f"h' = {a}*h + {b}*v\nv' = -{a * a / b}*h - {a}*v"
+        cell = Cell(name="nilpotent", state="h v", equations=equations, source="this test")
+        found = measured(by_hand(cell, 1), silence(2))
+        assert found.lags == [1, 2]
+        assert found.products is not None
+        assert found.product_blocks["h"][0].mean == pytest.approx([math.log(a)])
+        assert found.product_blocks["h"][1].mean == [None]
+        assert found.products[1].mean == [None, None]
+
+
+def test_the_index_of_the_step_is_no_state_that_anything_acts_on() -> None:
+    cell = Cell(name="timed", state="h", equations="h' = 0.5*h + t", source="this test")
+    found = measured(by_hand(cell, 2), silence(4))
+    assert found.size == 2
+    assert found.products is not None
+    assert found.products[-1].mean == pytest.approx([-4 * math.log(2)] * 2)
+
+
 def test_a_large_state_is_followed_in_its_blocks_alone() -> None:
     found = measured(by_hand("skip-only-3", 3, "identity", U=drawn(3, 3)), silence(6), largest=8)
     assert (found.step, found.products) == (None, None)

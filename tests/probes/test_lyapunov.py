@@ -259,6 +259,16 @@ def test_dimension(exponents: list[float | None], size: int, dimension: float | 
     assert found.dimension == (None if dimension is None else pytest.approx(dimension))
 
 
+def test_positive_is_what_is_so_beyond_two_errors() -> None:
+    found = Lyapunov([0.5, 0.1, 0.01, -0.1], [0.01, 0.01, 0.02, None], [], [], 9, 1, 1, 0)
+    assert found.summary() == {"largest": 0.5, "largest_error": 0.01, "positive": 2}
+
+
+def test_the_index_of_the_step_has_no_exponent() -> None:
+    found = measured(by_hand(map_of("h' = 0.5*h + t"), 2), pushed(4, 2), steps=50)
+    assert found.exponents == pytest.approx([-math.log(2)] * 2)
+
+
 def test_draws_the_order_of_sequences_and_the_engine_make_no_difference() -> None:
     model, task = made(model__cell="gru", task__length=15, model__hidden=5)
     batch = task.validation().take(slice(12))
