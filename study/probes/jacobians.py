@@ -10,7 +10,7 @@ from torch import Tensor
 
 from study.networks.model import Model
 from study.probes.graded import Graded
-from study.probes.trajectory import Step, Trajectory, in_order, lengths, trajectory
+from study.probes.trajectory import Step, Trajectory, in_order, reading
 from study.tasks.base import Batch, Task
 
 SEQUENCES = 4
@@ -126,18 +126,18 @@ def jacobians(
 
     Saxe, McClelland & Ganguli (2014) and Pennington, Schoenholz & Ganguli (2017) on dynamical isometry;
     Pascanu, Mikolov & Bengio (2013) bound σ_1 by the recurrent matrix, see `study.probes.audit`. Exact
-    in float64, at any lag: see `study.probes.graded`. `study.probes.trajectory.trajectory` says of which
+    in float64, at any lag: see `study.probes.graded`. `study.probes.trajectory.reading` says of which
     layer. It takes time as T·N³ for the whole state, and T·N·H² for each block: 3.5 s on one core for an
     LSTM of 64 units on four sequences of 100 steps.
     """
     some = in_order(batch).take(slice(sequences))
-    path = trajectory(model, some)
+    read = reading(model, task, some)
+    path = read.trajectory()
     if path is None:
         return None
-    ends = lengths(some)
-    shortest = int(ends.min())
+    shortest = int(read.lengths.min())
     chosen = torch.linspace(0, shortest - 1, min(times, shortest)).round().long().unique()
-    back = path.at(ends - 1 - torch.arange(shortest)[:, None])
+    back = path.at(read.lengths - 1 - torch.arange(shortest)[:, None])
     lags = [2**n for n in range(shortest.bit_length()) if 2**n < shortest] + [shortest]
     parts: list[str | None] = [*path.cell.variables]
     if path.size <= largest and path.size > path.hidden:

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from study.networks.model import Model
 from study.probes.graded import EPS
-from study.probes.trajectory import in_order, lengths, trajectory
+from study.probes.trajectory import Reading, in_order, reading
 from study.tasks.base import Batch, Task
 
 EXPONENTS = 8
@@ -101,20 +101,22 @@ def lyapunov(
     """λ_i = lim 1/t Σ ln R_ii, with Q_{t+1} R = J_t Q_t a QR decomposition and Q_0 drawn.
 
     Benettin et al. (1980); for driven networks Engelken, Wolf & Abbott (2023) and Vogt et al. (2022).
-    The exponent is a limit of long times, and a task's sequences are short: a stream is the batch's
-    sequences end to end, its first state zero and carried on from one to the next; each stream
-    begins with another sequence, and they are used again when there are no more. The first ``transient``
-    steps count neither for the state nor for Q, by default a fourth of the ``steps`` after them. As many
-    exponents as there are, where N is less. Without a ``generator`` Q_0 is the same at every call.
+    The exponent is a limit of long times, and a task's sequences are short: a stream is what the layer
+    reads of the batch's sequences, end to end, its first state zero and carried on from one to the next;
+    each stream begins with another sequence, and they are used again when there are no more. The first
+    ``transient`` steps count neither for the state nor for Q, by default a fourth of the ``steps`` after
+    them. Of a state with fewer numbers there are fewer exponents. Without a ``generator`` Q_0 is the same
+    at every call.
 
-    None when a state or a Jacobian is not finite. `study.probes.trajectory.trajectory` says of which
+    None when a state or a Jacobian is not finite. `study.probes.trajectory.reading` says of which
     layer; delayed values that a cell carries along belong to its state, and take part. A step costs K
     products J v and a QR decomposition of N × K numbers, for each stream: 8 exponents of an LSTM of 64
     units take .25 s on one core, 64 take 1.1 s.
     """
     transient = steps // 4 if transient is None else transient
     generator = Generator().manual_seed(0) if generator is None else generator
-    path = trajectory(model, _streams(in_order(batch), streams, transient + steps))
+    read = reading(model, task, in_order(batch))
+    path = read.over(_streams(read, streams, transient + steps))
     if path is None:
         return None
     shape = streams, path.size, min(exponents, path.size)
@@ -132,17 +134,15 @@ def lyapunov(
     return _averaged(growth[transient:], path.size, transient)
 
 
-def _streams(batch: Batch, streams: int, steps: int) -> Batch:
-    """``batch``'s sequences end to end, from another one on in each stream (T,streams,I)."""
-    sequences = [batch.inputs[:n, b] for b, n in enumerate(lengths(batch).tolist())]
+def _streams(read: Reading, streams: int, steps: int) -> Tensor:
+    """What is read of the sequences, end to end, from another one on in each stream (T,streams,D)."""
+    sequences = [read.x[:n, b] for b, n in enumerate(read.lengths.tolist())]
     joined = []
     for stream in range(streams):
         first = stream * len(sequences) // streams
-        order = sequences[first:] + sequences[:first]
-        whole = torch.cat(order)
+        whole = torch.cat(sequences[first:] + sequences[:first])
         joined.append(whole.repeat(-(-steps // len(whole)), 1)[:steps])
-    inputs = torch.stack(joined, dim=1)
-    return Batch(inputs, batch.targets[:, torch.arange(streams) % len(batch)])
+    return torch.stack(joined, dim=1)
 
 
 def _averaged(growth: Tensor, size: int, transient: int) -> Lyapunov:

@@ -16,7 +16,8 @@ from study.language.nonlinearities import Nonlinearity
 from study.language.notation import TIME
 from study.networks.layer import Layer
 from study.networks.model import Model
-from study.tasks.base import Batch
+from study.probes.gradient_flow import last_steps
+from study.tasks.base import Batch, Task
 
 # Numbers of a state that are linearized at a time: of a long sequence not all slopes are there at once.
 AT_ONCE = 1 << 17
@@ -108,42 +109,60 @@ class Step:
         return torch.cat([vectors[name] for name in self.states], dim=2).permute(1, 2, 0)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A layer, and what it reads of a batch: ``x`` (T,B,D), of each sequence ``lengths`` (B,) steps, from
+    the state ``start`` on."""
+
+    layer: Layer
+    x: Tensor
+    lengths: Tensor
+    start: Mapping[str, Tensor]
+
+    def trajectory(self) -> Trajectory | None:
+        return self.over(self.x, self.start)
+
+    @torch.no_grad()
+    def over(self, x: Tensor, start: Mapping[str, Tensor] | None = None) -> Trajectory | None:
+        """Of other things to read (T,B,D), by default from zero on; None when a state is not finite."""
+        layer, start = self.layer, start or self.layer.initial_state(x)
+        parameters = {name: getattr(layer, name) for name in layer.cell.parameters}
+        before = states_before(layer.cell, layer.phi, parameters, x, start, layer.engine)
+        if not all(value.isfinite().all() for value in before.values()):
+            return None
+        return Trajectory(layer.cell, layer.phi, parameters, x, before)
+
+
 @torch.no_grad()
-def trajectory(model: Model, batch: Batch) -> Trajectory | None:
-    """Of the layer that reads the batch, in float64 on a copy; None when a state is not finite.
+def reading(model: Model, task: Task, batch: Batch) -> Reading:
+    """Of the top layer, in the forward direction, in float64 on a copy.
 
-    Of several layers the top one, in the forward direction: its own states change, and what it reads
-    from the layers below stays. Of a network that reads and then writes it is the one that reads.
+    Its own states are what a Jacobian is of: what it reads from layers below is given. Of an encoder and
+    a decoder it is the encoder, which has to keep what is read; where a single step is read it is the
+    decoder, which is told the right symbols.
     """
-    double = deepcopy(model).double().eval()
-    layer = double.path[0]
-    read: list[Tensor] = []
+    double, batch = deepcopy(model).double(), batch.to(torch.float64)
+    which = -1 if len(batch.inputs) == 1 else 0
+    layer = double.path[which]
+    found: list[tuple[Any, ...]] = []
 
-    def keep(_: Layer, arguments: tuple[Any, ...]) -> None:
-        read.append(arguments[0])
+    def keep(_: Layer, given: tuple[Any, ...]) -> None:
+        found.append(given)
 
     layer.register_forward_pre_hook(keep)
-    double.begin(batch.to(torch.float64))
-    [x] = read
-    parameters = {name: getattr(layer, name) for name in layer.cell.parameters}
-    before = states_before(
-        layer.cell, layer.phi, parameters, x, layer.initial_state(x), layer.engine
-    )
-    if not all(value.isfinite().all() for value in before.values()):
-        return None
-    return Trajectory(layer.cell, layer.phi, parameters, x, before)
+    double(batch)
+    [(x, start)] = found
+    lengths = last_steps(task, batch)[which] + 1
+    return Reading(layer, x, lengths, start or layer.initial_state(x))
 
 
 def in_order(batch: Batch) -> Batch:
     """The same sequences in an order that follows from what they are, so that the first few are the
     same ones whatever the order in which they were given."""
-    inputs = batch.inputs.double()
-    places = torch.arange(inputs[:, 0].numel(), dtype=torch.float64).view(len(inputs), 1, -1)
-    keys = [float((inputs[:, [b]] * (places + 1).sin()).sum()) for b in range(len(batch))]
-    return batch.take(torch.tensor(sorted(range(len(batch)), key=keys.__getitem__)))
 
+    def key(b: int) -> list[float]:
+        parts = (batch.inputs[:, b], batch.targets[:, b])
+        flat = [part.double().nan_to_num(nan=-1).flatten() for part in parts]
+        return [float(part @ (1 + torch.arange(len(part)).double()).sin()) for part in flat]
 
-def lengths(batch: Batch) -> Tensor:
-    """(B,) steps of each sequence."""
-    steps, size = batch.inputs.shape[:2]
-    return torch.full((size,), steps) if batch.ends is None else batch.ends + 1
+    return batch.take(torch.tensor(sorted(range(len(batch)), key=key)))

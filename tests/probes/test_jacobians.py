@@ -8,45 +8,19 @@ import mpmath
 import pytest
 import torch
 from cases import each
+from networks_by_hand import SHAPES, TASK, by_hand, drawn, made, map_of, of_shape
 from torch import Tensor
 from torch.autograd.functional import jacobian
 
 from study.cells import CELLS
-from study.language.cell import Cell
 from study.networks.layer import Layer
 from study.networks.model import Model
-from study.networks.predictor import Predictor
 from study.probes.jacobians import Jacobians, jacobians
 from study.tasks.base import Batch, Task
-from study.trial.config import TrialConfig
-from study.trial.construction import build_model
-
-
-def made(**flat: object) -> tuple[Model, Task]:
-    config = TrialConfig.from_flat(
-        {"train.engine": "reference"} | {k.replace("__", "."): v for k, v in flat.items()}
-    )
-    return build_model(config), config.task
-
-
-def by_hand(cell: Cell | str, hidden: int, phi: str = "tanh", **values: Tensor) -> Model:
-    """A network with one input, whose layer has these parameters and zeros otherwise."""
-    layer = Layer(cell, 1, hidden, phi, dtype=torch.float64, engine="reference")
-    with torch.no_grad():
-        for name, parameter in layer.named_parameters():
-            parameter.copy_(values[name] if name in values else torch.zeros_like(parameter))
-    return Predictor(layer, 1, "last").double()
 
 
 def silence(steps: int, size: int = 2) -> Batch:
     return Batch(torch.zeros(steps, size, 1), torch.zeros(1, size, 1))
-
-
-def drawn(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-TASK = TrialConfig().task  # what is asked makes no difference
 
 
 def measured(model: Model, batch: Batch, **options: int) -> Jacobians:
@@ -228,8 +202,7 @@ def test_what_cancels_is_none() -> None:
     """J = [[a, b], [-a²/b, -a]] has J² = 0: what float64 makes of it, 1e-17, is rounding."""
     for a, b in ((0.3, 0.7), (0.37, 0.71), (0.41, 0.13), (0.9, 1.7)):
         equations = f"h' = {a}*h + {b}*v\nv' = -{a * a / b}*h - {a}*v"
-        cell = Cell(name="nilpotent", state="h v", equations=equations, source="this test")
-        found = measured(by_hand(cell, 1), silence(2))
+        found = measured(by_hand(map_of(equations, "h v"), 1), silence(2))
         assert found.lags == [1, 2]
         assert found.products is not None
         assert found.product_blocks["h"][0].mean == pytest.approx([math.log(a)])
@@ -238,8 +211,7 @@ def test_what_cancels_is_none() -> None:
 
 
 def test_the_index_of_the_step_is_no_state_that_anything_acts_on() -> None:
-    cell = Cell(name="timed", state="h", equations="h' = 0.5*h + t", source="this test")
-    found = measured(by_hand(cell, 2), silence(4))
+    found = measured(by_hand(map_of("h' = 0.5*h + t"), 2), silence(4))
     assert found.size == 2
     assert found.products is not None
     assert found.products[-1].mean == pytest.approx([-4 * math.log(2)] * 2)
@@ -264,6 +236,33 @@ def test_neither_the_order_of_sequences_nor_the_engine_matters() -> None:
     assert found is not None
     assert other is not None
     assert other.summary() == pytest.approx(found.summary(), rel=1e-9)
+
+
+def test_where_one_step_is_read_it_is_followed_through_what_is_written() -> None:
+    """h_0 = tanh(W x + b) of the encoder, then the decoder's loop over the right symbols."""
+    model, task = made(task__name="digit-drawing", model__cell="elman", model__hidden=3)
+    batch = task.validation().take(slice(2))
+    found = jacobians(model, task, batch)
+    assert found is not None
+    assert jacobians(model, task, batch.take(torch.tensor([1, 0]))) == found
+    encoder, decoder = model.double().path
+    products: list[Tensor] = []
+    x, symbols = batch.inputs[0].double(), batch.targets
+    with torch.no_grad():
+        for b in range(2):
+            h = torch.tanh(encoder.W @ x[b] + encoder.b)
+            product = torch.eye(3, dtype=torch.float64)
+            for t in range(found.lags[-1]):
+                told = torch.zeros(task.output_size, dtype=torch.float64)
+                if t:
+                    told[symbols[t - 1, b]] = 1
+                h = torch.tanh(decoder.U @ h + decoder.W @ told + decoder.b)
+                product = (1 - h * h)[:, None] * decoder.U @ product
+            products.append(product)
+    # The drawings are as long; sixteen digits hold the largest value of the whole.
+    assert found.products is not None
+    largest = [float(torch.linalg.matrix_norm(p, 2).log()) for p in products]
+    assert found.products[-1].mean[0] == pytest.approx(sum(largest) / 2, abs=1e-9)
 
 
 def test_no_number_is_none() -> None:
@@ -292,19 +291,7 @@ def test_every_cell_is_measured(name: str) -> None:
     assert set(found.step_blocks) == set(found.product_blocks) == set(CELLS[name].variables)
 
 
-SHAPES: dict[str, dict[str, object]] = {
-    "layers": {"model.layers": 2, "model.residual": True},
-    "directions": {"task.name": "temporal-order", "model.bidirectional": True},
-    "deep": {"model.deep_input": 1, "model.deep_hidden": 1, "model.deep_output": 1},
-    "every step": {"task.name": "copy"},
-    "written": {"task.name": "transduction"},
-    "attention": {"task.name": "transduction", "attention": "soft"},
-    "a step to read": {"task.name": "digit-drawing"},
-}
-
-
 @each("shape", list(SHAPES))
 def test_networks_of_every_shape(shape: str) -> None:
-    flat = {key.replace(".", "__"): value for key, value in SHAPES[shape].items()}
-    model, task = made(model__hidden=4, **flat)
+    model, task = of_shape(shape)
     check(model, task, task.validation().take(slice(2)))

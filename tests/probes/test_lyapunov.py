@@ -6,35 +6,13 @@ import numpy as np
 import pytest
 import torch
 from cases import each
+from networks_by_hand import SHAPES, TASK, by_hand, drawn, made, map_of, of_shape
 from torch import Generator, Tensor
 
 from study.cells import CELLS
-from study.language.cell import Cell
-from study.networks.layer import Layer
 from study.networks.model import Model
-from study.networks.predictor import Predictor
 from study.probes.lyapunov import Lyapunov, lyapunov
 from study.tasks.base import Batch, Task
-from study.trial.config import TrialConfig
-from study.trial.construction import build_model
-
-
-def made(**flat: object) -> tuple[Model, Task]:
-    config = TrialConfig.from_flat(
-        {"train.engine": "reference"} | {k.replace("__", "."): v for k, v in flat.items()}
-    )
-    return build_model(config), config.task
-
-
-def by_hand(
-    cell: Cell | str, hidden: int, phi: str = "tanh", engine: str = "reference", **values: Tensor
-) -> Model:
-    """A network with one input, whose layer has these parameters and zeros otherwise."""
-    layer = Layer(cell, 1, hidden, phi, dtype=torch.float64, engine=engine)
-    with torch.no_grad():
-        for name, parameter in layer.named_parameters():
-            parameter.copy_(values[name] if name in values else torch.zeros_like(parameter))
-    return Predictor(layer, 1, "last").double()
 
 
 def pushed(steps: int, size: int, by: float = 0.05) -> Batch:
@@ -44,11 +22,6 @@ def pushed(steps: int, size: int, by: float = 0.05) -> Batch:
     return Batch(inputs, torch.zeros(1, size, 1))
 
 
-def drawn(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-TASK = TrialConfig().task  # what is asked makes no difference
 ONE = torch.ones(1, 1, dtype=torch.float64)
 
 
@@ -56,10 +29,6 @@ def measured(model: Model, batch: Batch, **options: int) -> Lyapunov:
     found = lyapunov(model, TASK, batch, **options)
     assert found is not None
     return found
-
-
-def map_of(equations: str, state: str = "h") -> Cell:
-    return Cell(name="map", state=state, equations=equations, source="this test")
 
 
 @pytest.mark.parametrize("rotating", [False, True])
@@ -313,19 +282,7 @@ def test_every_cell_is_measured(name: str) -> None:
     check(model, task, task.validation().take(slice(2)))
 
 
-SHAPES: dict[str, dict[str, object]] = {
-    "layers": {"model.layers": 2, "model.residual": True},
-    "directions": {"task.name": "temporal-order", "model.bidirectional": True},
-    "deep": {"model.deep_input": 1, "model.deep_hidden": 1, "model.deep_output": 1},
-    "every step": {"task.name": "copy"},
-    "written": {"task.name": "transduction"},
-    "attention": {"task.name": "transduction", "attention": "soft"},
-    "a step to read": {"task.name": "digit-drawing"},
-}
-
-
 @each("shape", list(SHAPES))
 def test_networks_of_every_shape(shape: str) -> None:
-    flat = {key.replace(".", "__"): value for key, value in SHAPES[shape].items()}
-    model, task = made(model__hidden=4, **flat)
+    model, task = of_shape(shape)
     check(model, task, task.validation().take(slice(2)))
