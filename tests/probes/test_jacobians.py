@@ -265,6 +265,15 @@ def test_where_one_step_is_read_it_is_followed_through_what_is_written() -> None
     assert found.products[-1].mean[0] == pytest.approx(sum(largest) / 2, abs=1e-9)
 
 
+def test_the_same_sequences_are_taken_where_all_read_the_same() -> None:
+    model, task = made(task__name="digit-drawing", model__cell="elman", model__hidden=3)
+    batch = task.validation().take(slice(60))
+    batch = batch.take(batch.inputs[0, :, 3] == 1)
+    assert len(batch) > 3
+    turned = batch.take(torch.arange(len(batch)).flip(0))
+    assert jacobians(model, task, batch, sequences=2) == jacobians(model, task, turned, sequences=2)
+
+
 def test_no_number_is_none() -> None:
     model = by_hand("elman", 2, U=torch.full((2, 2), math.nan, dtype=torch.float64))
     assert jacobians(model, TASK, silence(4)) is None
