@@ -133,11 +133,11 @@ def jacobians(
     some = in_order(batch).take(slice(sequences))
     read = reading(model, task, some)
     path = read.trajectory()
-    if path is None:
-        return None
     shortest = int(read.lengths.min())
     chosen = torch.linspace(0, shortest - 1, min(times, shortest)).round().long().unique()
     back = path.at(read.lengths - 1 - torch.arange(shortest)[:, None])
+    if not back.is_finite:
+        return None
     lags = [2**n for n in range(shortest.bit_length()) if 2**n < shortest] + [shortest]
     parts: list[str | None] = [*path.cell.variables]
     if path.size <= largest and path.size > path.hidden:
@@ -147,9 +147,8 @@ def jacobians(
         products = {part: _products(back, lags, part) for part in parts}
     except _NotFinite:
         return None
-    whole = (
-        None if path.size > path.hidden else path.cell.output
-    )  # of one variable they are the same
+    # Of a state that is one variable the whole is that block.
+    whole = None if path.size > path.hidden else path.cell.output
     return Jacobians(
         size=path.size,
         sequences=len(some),

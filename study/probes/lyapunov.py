@@ -117,7 +117,7 @@ def lyapunov(
     generator = Generator().manual_seed(0) if generator is None else generator
     read = reading(model, task, in_order(batch))
     path = read.over(_streams(read, streams, transient + steps))
-    if path is None:
+    if not path.is_finite:
         return None
     shape = streams, path.size, min(exponents, path.size)
     q = torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64)).Q

@@ -51,6 +51,10 @@ class Trajectory:
         """N."""
         return len(self.states) * self.hidden
 
+    @property
+    def is_finite(self) -> bool:
+        return all(bool(value.isfinite().all()) for value in self.before.values())
+
     def __len__(self) -> int:
         return len(self.x)
 
@@ -81,7 +85,7 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Step:
-    """J = ∂s_{t+1}/∂s_t (B,N,N) of one step, by its products with K columns (B,N,K)."""
+    """J = ∂s_{t+1}/∂s_t (B,N,N) of one step, known by its products with columns (B,N,K)."""
 
     linearization: Linearization
     states: tuple[str, ...]
@@ -94,12 +98,6 @@ class Step:
     def back(self, columns: Tensor) -> Tensor:
         """Jᵀ · columns."""
         return self._columns(self.linearization.vjp(self._vectors(columns)))
-
-    def matrix(self) -> Tensor:
-        """J itself."""
-        blocks = self.linearization.blocks()
-        rows = [torch.cat([blocks[new, old] for old in self.states], dim=2) for new in self.states]
-        return torch.cat(rows, dim=1)
 
     def _vectors(self, columns: Tensor) -> dict[str, Tensor]:
         parts = columns.permute(2, 0, 1).split(self.hidden, dim=2)
@@ -119,17 +117,16 @@ class Reading:
     lengths: Tensor
     start: Mapping[str, Tensor]
 
-    def trajectory(self) -> Trajectory | None:
+    def trajectory(self) -> Trajectory:
+        """What it does beyond a sequence's end means nothing."""
         return self.over(self.x, self.start)
 
     @torch.no_grad()
-    def over(self, x: Tensor, start: Mapping[str, Tensor] | None = None) -> Trajectory | None:
-        """Of other things to read (T,B,D), by default from zero on; None when a state is not finite."""
+    def over(self, x: Tensor, start: Mapping[str, Tensor] | None = None) -> Trajectory:
+        """Of other things to read (T,B,D), by default from zero on."""
         layer, start = self.layer, start or self.layer.initial_state(x)
         parameters = {name: getattr(layer, name) for name in layer.cell.parameters}
         before = states_before(layer.cell, layer.phi, parameters, x, start, layer.engine)
-        if not all(value.isfinite().all() for value in before.values()):
-            return None
         return Trajectory(layer.cell, layer.phi, parameters, x, before)
 
 

@@ -279,6 +279,16 @@ def test_no_number_is_none() -> None:
     assert jacobians(model, TASK, silence(4)) is None
 
 
+def test_what_explodes_beyond_a_sequence_s_end_is_not_asked() -> None:
+    one = torch.ones(1, 1, dtype=torch.float64)
+    model = by_hand("elman", 1, "identity", U=9 * one, W=one)
+    inputs = torch.ones(400, 2, 1)
+    targets = torch.zeros(1, 2, 1)
+    found = measured(model, Batch(inputs, targets, torch.tensor([8, 3])))
+    assert found.step_blocks["h"].mean == pytest.approx([math.log(9)])
+    assert jacobians(model, TASK, Batch(inputs, targets)) is None
+
+
 def check(model: Model, task: Task, batch: Batch) -> Jacobians:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     found = jacobians(model, task, batch, times=2)
