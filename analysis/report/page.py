@@ -2,6 +2,7 @@
 
 import base64
 import gc
+import inspect
 import io
 import json
 import math
@@ -71,10 +72,13 @@ def _uncollected() -> Iterator[None]:
 
 
 @_uncollected()
-def write_report(store: Reader, study_name: str, out: Path, ui: str = UI) -> Path:
+def write_report(
+    store: Reader, study_name: str, out: Path, ui: str = UI, failed: list[str] | None = None
+) -> Path:
     """Write index.html, figures/ and tables/ below ``out``; returns the page's path.
 
-    Reads the store only. Raises UserError when there is no such study.
+    A figure that raises an exception is told on the page, and in a line added to ``failed``. Reads the
+    store only. Raises UserError when there is no such study.
     """
     results = read_study(store, study_name)
     out = Path(out)
@@ -82,7 +86,8 @@ def write_report(store: Reader, study_name: str, out: Path, ui: str = UI) -> Pat
         folder.mkdir(parents=True, exist_ok=True)
     summary = summarize(results, np.random.default_rng(SEED))
     sources: list[dict[str, str]] = []
-    shown = [_draw(entry, results, out / "figures", sources) for entry in in_order()]
+    failed = [] if failed is None else failed
+    shown = [_draw(entry, results, out / "figures", sources, failed) for entry in in_order()]
     tables = {
         "arms": summary,
         "trials": results.trials,
@@ -101,7 +106,11 @@ def write_report(store: Reader, study_name: str, out: Path, ui: str = UI) -> Pat
 
 
 def _draw(
-    entry: FigureEntry, results: Results, folder: Path, sources: list[dict[str, str]]
+    entry: FigureEntry,
+    results: Results,
+    folder: Path,
+    sources: list[dict[str, str]],
+    failed: list[str],
 ) -> Shown:
     files = {suffix: folder / f"{entry.name}.{suffix}" for suffix in ("svg", "png")}
     try:
@@ -119,6 +128,13 @@ def _draw(
         for file in files.values():  # of an earlier report, when there was something to draw
             file.unlink(missing_ok=True)
         return Shown(entry.name, entry.title, missing=str(reason))
+    except Exception as error:  # a figure of a user's own need not cost the others
+        for file in files.values():
+            file.unlink(missing_ok=True)
+        where = Path(inspect.getsourcefile(entry.draw) or "").name
+        told = f"could not be drawn: {type(error).__name__}: {error} ({where})"
+        failed.append(f"figure {entry.name!r} {told}")
+        return Shown(entry.name, entry.title, missing=f"This figure {told}.")
     sources += [
         {"figure": entry.name, "metric": metric, "run_id": run_id}
         for metric in drawing.metrics

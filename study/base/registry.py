@@ -30,7 +30,9 @@ class Registry(Generic[T]):
     def add(self, name: str, thing: T) -> T:
         """Register; raises ValueError when the name is taken."""
         if name in self._things:
-            raise ValueError(f"{self.noun} {name!r} is registered twice")
+            first, second = (getattr(t, "__module__", "") for t in (self._things[name], thing))
+            where = f": in {first} and in {second}" if first != second else ""
+            raise ValueError(f"{self.noun} {name!r} is registered twice{where}")
         self._things[name] = thing
         return thing
 

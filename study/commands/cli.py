@@ -195,20 +195,25 @@ def report(
     check_ours("analysis")
     from analysis.report.page import write_report
     from study.spaces.index import check_study_name
-    from study.tracking.store import Store
+    from study.tracking.store import SINGLE_RUNS, Store
 
+    if study == SINGLE_RUNS:
+        raise UserError(
+            f"{study!r} has the runs of `longlag train`, each by itself, and no report; name a study"
+        )
     check_study_name(study)
     store = Store.open()
     folder = Path("reports") / study if out is None else out
     if out is not None and (str(out) == "." or (out.exists() and not out.is_dir())):
         raise UserError(f"--out must name a folder of its own, new or old (got {str(out)!r})")
     try:
-        page = write_report(store, study, folder)
-        _warn(store.notices)
+        failed: list[str] = []
+        page = write_report(store, study, folder, failed=failed)
+        _warn([*store.notices, *failed])
     except OSError as error:
         raise UserError(f"cannot write the report to {folder}: {error.strerror}") from None
     print(f"report: {page}")
-    return 0
+    return 1 if failed else 0
 
 
 @app.command()

@@ -54,7 +54,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
     )
     _file_waiting(store, experiment, spool, console)
     console.print(
-        f"{title}: solved means {config.task.solved_rule}; chance {config.task.chance_loss:.4g}"
+        f"{title}: solved means {config.task.solved_rule}; chance loss {config.task.chance_loss:.4g}"
     )
     for remark in config.task.remarks:
         print(f"longlag: {remark}", file=sys.stderr)

@@ -66,7 +66,11 @@ class Cell:
 
     def __post_init__(self) -> None:
         reader = Reader(tuple(self.state.split()))
-        written = tuple(reader.assignment(target, tree) for target, tree in parse(self.equations))
+        try:
+            parsed = parse(self.equations)
+            written = tuple(reader.assignment(target, tree) for target, tree in parsed)
+        except EquationError as error:
+            raise EquationError(f"cell {self.name!r}: {error}") from None
         missing = [s for s in reader.states if s + PRIME not in reader.defined]
         if missing:
             raise EquationError(f"cell {self.name!r} has no equation for {missing[0]}'")

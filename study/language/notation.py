@@ -82,7 +82,11 @@ def _parse_line(line: str) -> tuple[str, ast.expr]:
     code = _APPLICATION.sub(r"\1(\2)", code)
     if two := _JUXTAPOSED.search(code):
         first, second = two.groups()
-        raise EquationError(f"write {first}*{second} to multiply: {shorten(line)}")
+        second = second.replace(PRIME, "'")
+        raise EquationError(
+            f"write {first}*{second} to multiply element by element; a matrix begins with W or U: "
+            f"{shorten(line)}"
+        )
     try:
         statements = ast.parse(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

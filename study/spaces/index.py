@@ -33,11 +33,15 @@ def find(name_or_path: str) -> Path:
             problem = "no regular file" if there else "no such file"
             raise UserError(f"{problem}: {name_or_path}")
         return Path(name_or_path)
-    check_study_name(name_or_path)
     known = available()
-    if name_or_path not in known:
-        raise unknown("search space", name_or_path, known)
-    return known[name_or_path]
+    if name_or_path in known:
+        return known[name_or_path]
+    if os.path.isdir(name_or_path.replace("\0", "")):
+        raise UserError(
+            f"{name_or_path} is a folder; give a TOML file, or a name of `longlag list spaces`"
+        )
+    check_study_name(name_or_path)
+    raise unknown("search space", name_or_path, known)
 
 
 def _is_file(text: str) -> bool:

@@ -15,13 +15,13 @@ from synthetic import ARCHITECTURES, CARDS, Kind, MemoryStore, make
 
 from analysis.data import wording
 from analysis.data.columns import TABLES
-from analysis.data.runs import read_study
-from analysis.figures import FIGURES
+from analysis.data.runs import Results, read_study
+from analysis.figures import FIGURES, Drawing, FigureEntry
 from analysis.findings.pruning import pruning
 from analysis.findings.sentences import findings
 from analysis.findings.summary import summarize
 from analysis.report.page import _range, prose, write_report
-from study.tracking.store import RunRecord
+from study.tracking.run_record import RunRecord
 
 TWO = {name: ARCHITECTURES[name] for name in ("tanh", "lstm")}
 ADDING = {"adding-50": ("adding", 50)}
@@ -370,3 +370,28 @@ def test_a_name_that_ends_in_a_number_does_not_run_into_its_value() -> None:
     for text in (said(store), said(store.without(role="confirmation"))):
         assert re.findall(r"threshold [\d.]+ \d", text) == []
     assert re.search(r"threshold 3: [\d,]+ \(", said(store))
+
+
+def test_a_figure_that_fails_is_told_and_costs_no_other(tmp_path: Path) -> None:
+    def broken(results: Results) -> Drawing:
+        raise KeyError("train.lr")
+
+    store = make(trials=4, tasks=ADDING)
+    entry = FigureEntry("mine", "My own", 1, broken)
+    failed: list[str] = []
+    FIGURES.add("mine", entry)
+    try:
+        page = write_report(store, "synthetic", tmp_path, failed=failed)
+    finally:
+        del FIGURES._things["mine"]
+    assert failed == [
+        "figure 'mine' could not be drawn: KeyError: 'train.lr' (test_report.py)",
+    ]
+    text = page.read_text(encoding="utf-8")
+    assert "This figure could not be drawn: KeyError" in text
+    assert (tmp_path / "figures" / "learning_curves.svg").exists()
+    assert not (tmp_path / "figures" / "mine.svg").exists()
+    # None of ours does.
+    failed.clear()
+    write_report(store, "synthetic", tmp_path, failed=failed)
+    assert not failed

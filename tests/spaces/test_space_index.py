@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from study.base.errors import UserError
 from study.base.toml import read_toml
 from study.spaces import file as space_file
 from study.spaces import index as space_index
@@ -60,3 +61,15 @@ def test_a_line_a_study_whatever_is_in_the_file(
         console.print(space_index.listing())
     (line,) = [line for line in printed.get().splitlines() if line.startswith("mine")]
     assert told in line
+
+
+def test_a_folder_is_no_study_and_hides_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "smoke").mkdir()
+    assert space_index.find("smoke").name == "smoke.toml"
+    (tmp_path / "mine").mkdir()
+    for name in ("mine", "./mine", str(tmp_path)):
+        with pytest.raises(UserError, match="is a folder; give a TOML file"):
+            space_index.find(name)
