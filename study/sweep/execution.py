@@ -132,6 +132,8 @@ class LocalPool:
             event = self._hear(index) if heard else self._mind(index)
             if event is not None:
                 yield event
+            if (over := self._over(index)) is not None:
+                yield over
 
     def _hear(self, index: int) -> Message | Died | None:
         worker = self._workers[index]
@@ -156,13 +158,18 @@ class LocalPool:
             return None
         if worker.silent_seconds >= self.patience.silence:
             return self._replace(index, f"was silent for {worker.silent_seconds:.0f} seconds")
-        if worker.job_seconds >= self.patience.job:
-            why = f"had not ended it after {self.patience.job / 60:.3g} minutes, the limit"
-            return self._replace(index, why, too_long=True)
         if worker.silent_seconds >= self.patience.told and not worker.told:
             worker.told = True
             return Silent(worker.job, worker.silent_seconds, worker.process.pid)
         return None
+
+    def _over(self, index: int) -> Died | None:
+        """One whose time for its job is over, whatever was heard of it."""
+        worker = self._workers[index]
+        if worker.job is None or worker.job_seconds < self.patience.job:
+            return None
+        why = f"had not ended it after {self.patience.job / 60:.3g} minutes, the limit"
+        return self._replace(index, why, too_long=True)
 
     def _replace(self, index: int, why: str = "", too_long: bool = False) -> Died | None:
         worker = self._workers[index]

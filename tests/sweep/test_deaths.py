@@ -44,7 +44,7 @@ train.lr = {{ low = 0.001, high = 0.1, log = true }}
 """
 
 
-def job(key: str = "a", steps: int = 20_000) -> dict[str, Any]:
+def job(key: str = "a", steps: int = 5_000_000) -> dict[str, Any]:
     config = {"task.length": 20, "model.hidden": 8, "train.steps": steps, "train.batch": 4}
     return {"key": key, "config": config, "test": False, "may_stop": False}
 
