@@ -45,7 +45,9 @@ train.lr = {{ low = 0.001, high = 0.1, log = true }}
 
 
 def job(key: str = "a", steps: int = 5_000_000) -> dict[str, Any]:
-    config = {"task.length": 20, "model.hidden": 8, "train.steps": steps, "train.batch": 4}
+    # So slow a rate that it does not end by solving its task.
+    rate = {"train.lr": 1e-9, "train.steps": steps}
+    config = {"task.length": 20, "model.hidden": 8, "train.batch": 4, **rate}
     return {"key": key, "config": config, "test": False, "may_stop": False}
 
 
