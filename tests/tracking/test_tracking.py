@@ -261,8 +261,10 @@ def test_a_record_survives_the_spool(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cell", ["lstm", max(CELLS, key=lambda name: len(CELLS[name].variables))])
-def test_a_run_has_at_most_400_points_whatever_its_length(cell: str) -> None:
+def test_a_runs_curves_have_at_most_400_points_whatever_its_length(cell: str) -> None:
     one = record(**{"task.length": 300, "train.steps": 1, "model.cell": cell})
+    found = one.probes[0]
+    one.probes += [{**found, "stage": "training", "step": i} for i in range(1, 100)]
     summary = len(one.summary())
     one.evaluations = [
         {
@@ -284,13 +286,16 @@ def test_a_run_has_at_most_400_points_whatever_its_length(cell: str) -> None:
         for i in range(5000)
     ]
     run = one.to_run("parent")
-    assert len(run.points) <= 400
+    assert len(run.points) <= 400 + summary
     assert len(run.points) > 300 + summary, "the room is used"
     keys = {(p.key, p.step) for p in run.points}
     assert len(keys) == len(run.points)
     for name in one.evaluations[0]["values"]:
         assert {(name, 0), (name, 4999)} <= keys
     assert {("gradient_flow/init/h", 0), ("gradient_flow/init/h", 299)} <= keys
+    within = {step for key, step in keys if key == "state_gradients/training/verdict"}
+    assert len(within) > 5
+    assert {1, 99} <= within
     assert run.files["gradient_flow.png"].startswith(b"\x89PNG")
 
 
