@@ -228,7 +228,7 @@ def list_(
         str | None,
         typer.Argument(
             help="cells, nonlinearities, initializers, clipping, credit, attention, regularizers, "
-            "tasks, spaces or settings."
+            "tasks, probes, spaces or settings."
         ),
     ] = None,
 ) -> int:

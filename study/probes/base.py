@@ -1,6 +1,7 @@
 """What a probe is, when it runs, and the registry of them."""
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol, Self, TypeVar, get_args
@@ -79,8 +80,9 @@ class Probe:
 
     @property
     def about(self) -> str:
-        """The first line of the finding's docstring."""
-        return (self.finding.__doc__ or "").strip().splitlines()[0]
+        """The first line of its file."""
+        told = sys.modules[self.measure.__module__].__doc__ or ""
+        return told.strip().splitlines()[0]
 
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -17,6 +17,8 @@ from records import record
 
 from study.base.errors import UserError
 from study.cells import CELLS
+from study.probes import PROBES
+from study.probes.state_gradients import LaggedGradients
 from study.sweep.progress import ArmProgress, Ended
 from study.sweep.spool import Spool
 from study.tracking.provenance import context_tags
@@ -322,6 +324,57 @@ def test_a_record_spooled_without_an_audit_can_be_read() -> None:
     del older["audit"]
     run = TrialRecord.from_json(json.dumps(older)).to_run()
     assert "audit.json" not in run.files
+
+
+def test_a_run_has_what_its_probes_found() -> None:
+    one = record(**{"train.steps": 4, "train.evaluate_every": 1, "train.probe_points": 2})
+    run = one.to_run()
+    found = json.loads(run.files["state_gradients.json"])
+    assert [(f["stage"], f["step"]) for f in found] == [
+        ("init", 0),
+        ("training", 1),
+        ("training", 2),
+        ("final", 4),
+    ]
+    values = {(p.key, p.step): p.value for p in run.points if p.key.startswith("state_gradients")}
+    for entry in found:
+        finding = LaggedGradients.from_dict(entry["finding"])
+        at = entry["step"] if entry["stage"] == "training" else 0
+        for name, value in finding.summary().items():
+            assert values.pop((f"state_gradients/{entry['stage']}/{name}", at)) == value
+    assert values == {}
+    again = TrialRecord.from_json(one.to_json()).to_run()
+    assert (again.points, again.files) == (run.points, run.files)
+
+
+def test_a_run_without_probes() -> None:
+    run = record(**{"train.probes": "none"}).to_run()
+    assert set(run.files) == {"config.toml"}
+    assert run.params["train.probes"] == "none"
+    probed = {f"{name}/" for name in PROBES} | {"init/"}
+    assert not [p.key for p in run.points if p.key.startswith(tuple(probed))]
+
+
+def test_probes_change_no_other_number() -> None:
+    plain, probed = record(**{"train.probes": "none"}), record()
+    assert plain.evaluations == probed.evaluations
+    assert plain.result is not None
+    assert probed.result is not None
+    timeless = {"wall_seconds": 0, "seconds_per_step": 0}
+    assert plain.result | timeless == probed.result | timeless
+
+
+def test_what_earlier_versions_spooled_can_be_read() -> None:
+    """The messages of the first probes, and a record without those of others."""
+    one = record(**{"model.cell": "elman"})
+    assert {"init", "final"} == one.flows.keys()
+    assert one.audit is not None
+    older = json.loads(one.to_json())
+    del older["probes"]
+    run = TrialRecord.from_json(json.dumps(older)).to_run()
+    assert "state_gradients.json" not in run.files
+    here = {p.key for p in one.to_run().points if not p.key.startswith("state_gradients/")}
+    assert here == {p.key for p in run.points}
 
 
 def test_numbers_that_are_not_finite_are_not_written() -> None:
