@@ -130,13 +130,15 @@ def _evenly(count: int) -> list[int]:
 
 def _curve(means: np.ndarray, logs: Tensor, there: Tensor, lags: list[int]) -> Curve:
     """Of natural logarithms: the means' (L,), and each sequence's (L,B)."""
-    low, high = [], []
-    for lag in lags:
-        values = logs[lag][there[lag]].sort().values.tolist()
-        low.append(values[(len(values) - 1) // 4])
-        high.append(values[len(values) - 1 - (len(values) - 1) // 4])
-    return Curve(_kept(means[lags].tolist()), _kept(low), _kept(high))
+    known = there[lags]
+    # Sequences that are shorter come last; a quartile is the value of a sequence.
+    values = logs[lags].masked_fill(~known, math.inf).sort(dim=1).values
+    last = known.sum(dim=1, keepdim=True) - 1
+    low = values.gather(1, last // 4).squeeze(1).numpy()
+    high = values.gather(1, last - last // 4).squeeze(1).numpy()
+    return Curve(_kept(means[lags]), _kept(low), _kept(high))
 
 
-def _kept(logs: list[float]) -> list[float | None]:
-    return [None if v == -math.inf else round(v / math.log(10), _DIGITS) for v in logs]
+def _kept(logs: np.ndarray) -> list[float | None]:
+    common = np.round(logs / math.log(10), _DIGITS).tolist()
+    return [None if value == -math.inf else value for value in common]

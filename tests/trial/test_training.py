@@ -82,7 +82,8 @@ def test_the_same_configuration_gives_the_same_records(task: str) -> None:
 @pytest.mark.parametrize("clip", ["none", "norm", "value"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "nesterov", "rmsprop"])
 def test_the_records_come_in_order(optimizer: str, clip: str) -> None:
-    records = run(config(train__optimizer=optimizer, clip=clip))
+    probes = "gradient_flow,audit,state_gradients"
+    records = run(config(train__optimizer=optimizer, clip=clip, train__probes=probes))
     assert isinstance(records[-2], Trained)
     told = [
         (r.probe, r.stage, r.step) if isinstance(r, Probed) else type(r).__name__ for r in records
