@@ -279,6 +279,48 @@ def show(
 
 
 @app.command()
+def gradient(
+    networks: Annotated[
+        list[str],
+        typer.Argument(
+            help="Cells, such as lstm elman; with settings of their own: elman,model.phi=relu."
+        ),
+    ],
+    length: Annotated[
+        int | None, typer.Option(help="Of the task's sequences; by default 200.", min=1, max=WHOLE)
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE for all of them, such as model.hidden=32."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for the picture and the numbers.")
+    ] = None,
+) -> int:
+    """Show how far back the gradient of untrained networks reaches."""
+    from rich.console import Console
+
+    from study.base.threads import one_thread
+    from study.commands.gradient import measure, page
+
+    if out is not None and out.exists() and not out.is_dir():
+        raise UserError(f"--out must name a folder, new or old (got {str(out)!r})")
+    console = Console(highlight=False, markup=False)
+    with Console(stderr=True).status("measuring …"), one_thread():
+        measured = measure(networks, settings or [], length)
+    console.print(page(measured))
+    if out is not None:
+        from longlag import check_ours
+
+        check_ours("analysis")
+        from study.commands.gradient_files import write_files
+
+        for path in write_files(measured, out):
+            console.print(str(path), soft_wrap=True)
+    return 0
+
+
+@app.command()
 def bench(
     what: Annotated[str, typer.Argument(help="cells or probes.")],
     names: Annotated[
