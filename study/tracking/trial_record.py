@@ -11,8 +11,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from study.probes.audit import Audit
 from study.probes.gradient_flow import GradientFlow
+from study.probes.state_gradients import LaggedGradients
 from study.probes.writing import Writing, as_text
-from study.tracking.pictures import attention_picture, drawn_picture, gradient_flow_picture
+from study.tracking.pictures import (
+    attention_picture,
+    drawn_picture,
+    gradient_flow_picture,
+    state_gradients_picture,
+)
 from study.tracking.run_record import Point, RunToWrite
 from study.trial.weights import WEIGHTS
 
@@ -151,6 +157,9 @@ class TrialRecord:
                 files["drawn.png"] = drawn_picture(self.name, written.pictures)
         for name, findings in self._findings().items():
             files[f"{name}.json"] = json.dumps(findings).encode()
+        # Of a search's many trials a picture would take the driver longer than some of them train.
+        if self.role != "trial" and (found := self._state_gradients()):
+            files["state_gradients.png"] = state_gradients_picture(self.name, found)
         if self.weights and self.result is not None:
             files[WEIGHTS] = b64decode(self.weights)
         if self.error:
@@ -181,6 +190,14 @@ class TrialRecord:
             kept = {key: entry[key] for key in ("stage", "step", "finding")}
             found.setdefault(entry["probe"], []).append(kept)
         return found
+
+    def _state_gradients(self) -> dict[int, LaggedGradients]:
+        """By the number of updates, those that are finite."""
+        return {
+            entry["step"]: LaggedGradients.from_dict(entry["finding"])
+            for entry in self.probes
+            if entry["probe"] == "state_gradients" and entry["finding"]
+        }
 
     def _points(self) -> list[Point]:
         curves: dict[str, list[Point]] = {}

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,10 +19,11 @@ from records import record
 from study.base.errors import UserError
 from study.cells import CELLS
 from study.probes import PROBES
-from study.probes.state_gradients import LaggedGradients
+from study.probes.state_gradients import Curve, LaggedGradients
 from study.sweep.progress import ArmProgress, Ended
 from study.sweep.spool import Spool
 from study.tracking.messages import FIRST
+from study.tracking.pictures import state_gradients_figure
 from study.tracking.provenance import context_tags
 from study.tracking.run_record import MetricPoint, Point, RunToWrite
 from study.tracking.store import Store
@@ -346,6 +348,37 @@ def test_a_run_has_what_its_probes_found() -> None:
     assert values == {}
     again = TrialRecord.from_json(one.to_json()).to_run()
     assert (again.points, again.files) == (run.points, run.files)
+
+
+def test_confirmations_and_single_runs_have_a_picture_of_the_gradient_over_training() -> None:
+    one = record(**{"train.steps": 4, "train.evaluate_every": 1, "train.probe_points": 2})
+    assert "state_gradients.png" not in one.to_run().files
+    for role in ("confirmation", "single"):
+        one.role = role
+        assert one.to_run().files["state_gradients.png"].startswith(b"\x89PNG")
+    one.probes = [entry | {"finding": None} for entry in one.probes]
+    assert "state_gradients.png" not in one.to_run().files
+
+
+def test_the_picture_shows_every_measurement() -> None:
+    def found(*means: float | None) -> LaggedGradients:
+        curve = Curve([*means], [*means], [*means])
+        return LaggedGradients([0, 1, 3], {"h": curve}, curve, 3, 0.0, -1.0, "kept")
+
+    figure = state_gradients_figure(
+        {0: found(2.0, 1.0, -40.0), 50: found(-1.0, None, 0.5), 70: found(None, None, None)}
+    )
+    axes, scale = figure.axes
+    (mesh,) = axes.collections
+    shown = mesh.get_array()
+    assert shown.filled(math.nan).tolist() == pytest.approx(
+        np.array([[0, -1, -42], [0, math.nan, 1.5], [math.nan] * 3]), nan_ok=True
+    )
+    assert mesh.get_clim() == (-10.5, 1.5), "twelve decades"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "50", "70"]
+    edges = mesh.get_coordinates()[0, :, 0].tolist()
+    assert edges == [-0.5, 0.5, 2.0, 3.5]
+    assert "lag 0" in scale.get_ylabel()
 
 
 def test_a_run_without_probes() -> None:
