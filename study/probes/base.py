@@ -30,7 +30,10 @@ class Finding(Protocol):
     def from_dict(cls, given: Mapping[str, Any]) -> Self: ...
 
     def summary(self) -> dict[str, float]:
-        """The finite numbers that runs are sorted by; what is not there is absent."""
+        """The finite numbers that runs are sorted by; what is not there is absent.
+
+        A metric is called after probe, stage and name; a slash in a name becomes a dot there.
+        """
         ...
 
 

@@ -228,7 +228,8 @@ class TrialRecord:
         for found in self.probes:
             if found["stage"] in stages:
                 for key, value in found["summary"].items():
-                    name = f"{found['probe']}/{found['stage']}/{key}"
+                    # MLflow takes all before a name's last slash for a section of charts.
+                    name = f"{found['probe']}/{found['stage']}/{key.replace('/', '.')}"
                     yield Point(name, value, found["step"], found["ms"])
 
 

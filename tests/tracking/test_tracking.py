@@ -381,6 +381,13 @@ def test_the_picture_shows_every_measurement() -> None:
     assert "lag 0" in scale.get_ylabel()
 
 
+def test_a_slash_in_a_number_s_name_makes_no_section_of_its_own() -> None:
+    one = record()
+    place = {"probe": "gates", "stage": "init", "step": 0, "ms": 1, "finding": {}}
+    one.probes.append({**place, "summary": {"f/mean": 0.5}})
+    assert one.summary()["gates/init/f.mean"] == 0.5
+
+
 def test_a_run_without_probes() -> None:
     run = record(**{"train.probes": "none"}).to_run()
     assert set(run.files) == {"config.toml"}

@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from study.probes import PROBES
 from study.spaces.file import load
 from study.spaces.index import available
 from study.spaces.space import Space
@@ -137,13 +136,11 @@ def test_every_metric_that_a_run_can_have_is_in_a_folded_section():
     for item in train(config, test=True):
         kind, content = message(item, config)
         record.add(kind, content | {"ms": 0})
-    dear = [name for name, probe in PROBES.items() if probe.dear]
-    not_run = {f"{name}/{stage}" for name in dear for stage in PROBES[name].stages}
     names = {point.key for point in record.to_run().points}
     assert {"attention/peak", "test/beam_exact", "train/loss", "init/spectral_radius"} <= names
     sections = {name.rpartition("/")[0] or "Model metrics" for name in names}
-    assert sections == set(folded()) - not_run
-    assert set(_GENERATED) <= sections
+    # Dear probes do not run here, and others may have nothing to say of this network.
+    assert set(_GENERATED) | {"state_gradients/training"} <= sections <= set(folded())
 
 
 def test_nothing_compared():

@@ -310,7 +310,7 @@ def test_a_caller_prunes_with_send(at: int) -> None:
     assert (done.outcome, done.steps) == ("pruned", at)
     assert [r.step for r in evaluations(records)][-1] == at
     probes = [(r.stage, r.step) for r in records if isinstance(r, Probed)]
-    assert probes[-1] == ("final", at)
+    assert ("final", at) in probes
     assert ("training", at) not in probes, "the end is measured once"
 
 
