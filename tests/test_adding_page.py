@@ -28,6 +28,7 @@ USED = {
     "study.credit.discounted:Discounted": "carry",
     "study.initializers.shift:CyclicShift": "draw",
     "study.networks.attention:EvenAttentionLayer": "_scores",
+    "study.probes.state_sizes:StateSizes": "summary",
     "study.tasks.synthetic.first_minus_last:FirstMinusLast": "sample",
     "study.tasks.real.labelled_strings:LabelledStrings": "splits",
     "study.trial.regularizers:NormStabilizer": "add",
@@ -123,7 +124,7 @@ def told(copy: Path) -> dict[str, dict[str, object]]:
 
 def test_every_kind_of_the_table_has_an_example():
     kinds = re.findall(r"^\| \[.*?\]\(#(.*?)\) \|", PAGE, re.M)
-    assert len(kinds) == 10
+    assert len(kinds) == 11
     for kind in kinds:
         _, _, section = PAGE.partition(f"\n## {kind.replace('-', ' ').capitalize()}\n")
         assert re.search(r"^(File|At the end of) `", section.partition("\n## ")[0], re.M), kind
@@ -147,7 +148,7 @@ def test_the_examples_keep_the_style_of_the_house(copy):
 def test_every_command_does_what_it_says(told, command):
     answer = told[command]
     assert answer["code"] == 0, answer["said"]
-    named = re.search(r"(?:show \w+|sweep|name=|phi=|cell=) ?([\w-]+)", command)
+    named = re.search(r"(?:show \w+|list|sweep|name=|phi=|cell=|probes=) ?([\w-]+)", command)
     assert named is not None
     expected = "not solved in 2 updates" if " train " in command else named[1]
     assert expected in answer["said"]
@@ -156,6 +157,14 @@ def test_every_command_does_what_it_says(told, command):
 @pytest.mark.parametrize("place", USED)
 def test_what_was_chosen_was_used(told, place):
     assert told[place]["calls"] > 0
+
+
+def test_the_probe_is_listed(told):
+    assert re.search(
+        r"^state_sizes +start, end +trials +How large the states are",
+        told["longlag list probes"]["said"],
+        re.M,
+    )
 
 
 def test_the_cell_is_the_step_of_its_witness(told):

@@ -14,6 +14,7 @@ Purpose = Literal[
     "input noise",
     "writing",
     "confirmation",
+    "probes",
 ]
 _PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 

@@ -38,7 +38,6 @@ limit is about 118 GFLOP/s, LSTM, gcc 12:
 """
 
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +52,7 @@ from study.base.errors import UserError
 from study.base.limits import shown
 from study.base.threads import one_thread
 from study.cells import CELLS
+from study.commands.writable import check_writable, write
 from study.engines.lowering import lower
 from study.engines.native import engine as native
 from study.engines.native.compiler import NativeUnavailable
@@ -109,7 +109,7 @@ def bench_cells(
     chosen = [CELLS[name] for name in (cells if cells is not None else CELLS)]
     check_engine("native")
     if json_path is not None:
-        _check_writable(Path(json_path))
+        check_writable(Path(json_path))
     cases = [(cell, size, "every step") for cell in chosen for size in sizes]
     cases += [(c, vanishing[1], "last step") for c in chosen if c.name == vanishing[0]]
     rows: list[dict[str, Any]] = []
@@ -123,26 +123,8 @@ def bench_cells(
                 raise UserError(str(error)) from None
             told(rows[-1])
             if json_path is not None:
-                _write(Path(json_path), json.dumps(rows, indent=1) + "\n")
+                write(Path(json_path), json.dumps(rows, indent=1) + "\n")
     return rows
-
-
-def _check_writable(path: Path) -> None:
-    """Raises UserError unless a file of that name can be written."""
-    there = path if path.exists() else path.parent
-    if path.is_dir() or (path.exists() and not path.is_file()):
-        raise UserError(f"cannot write {path}: it is no file")
-    if not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: there is no folder {path.parent}")
-    if not os.access(there, os.W_OK):
-        raise UserError(f"cannot write {path}: permission denied")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
 
 
 def read_size(text: str) -> Size:

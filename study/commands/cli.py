@@ -233,7 +233,7 @@ def list_(
         str | None,
         typer.Argument(
             help="cells, nonlinearities, initializers, clipping, credit, attention, regularizers, "
-            "tasks, spaces or settings."
+            "tasks, probes, spaces or settings."
         ),
     ] = None,
 ) -> int:
@@ -284,27 +284,76 @@ def show(
 
 
 @app.command()
+def gradient(
+    networks: Annotated[
+        list[str],
+        typer.Argument(
+            help="Cells, such as lstm elman; with settings of their own: elman,model.phi=relu."
+        ),
+    ],
+    length: Annotated[
+        int | None, typer.Option(help="Of the task's sequences; by default 200.", min=1, max=WHOLE)
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE for all of them, such as model.hidden=32."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for the picture and the numbers.")
+    ] = None,
+) -> int:
+    """Show how far back the gradient of untrained networks reaches."""
+    from rich.console import Console
+
+    from study.base.threads import one_thread
+    from study.commands.gradient import measure, page
+
+    if out is not None and out.exists() and not out.is_dir():
+        raise UserError(f"--out must name a folder, new or old (got {str(out)!r})")
+    console = Console(highlight=False, markup=False)
+    with Console(stderr=True).status("measuring …"), one_thread():
+        measured = measure(networks, settings or [], length)
+    console.print(page(measured))
+    if out is not None:
+        from longlag import check_ours
+
+        check_ours("analysis")
+        from study.commands.gradient_files import write_files
+
+        for path in write_files(measured, out):
+            console.print(str(path), soft_wrap=True)
+    return 0
+
+
+@app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="cells.")],
+    what: Annotated[str, typer.Argument(help="cells or probes.")],
     names: Annotated[
-        list[str] | None, typer.Argument(help="Which cells; by default all of them.")
+        list[str] | None, typer.Argument(help="Which of them; by default all.")
     ] = None,
     repeats: Annotated[
-        int, typer.Option(help="Timings of each, interleaved.", min=1, max=1000)
-    ] = 7,
+        int | None,
+        typer.Option(help="Timings of each; by default 7, of a probe 3.", min=1, max=1000),
+    ] = None,
     size: Annotated[
         list[str] | None,
-        typer.Option(help="BATCH,STEPS,HIDDEN,INPUTS; again for more; by default five sizes."),
+        typer.Option(
+            help="Of cells: BATCH,STEPS,HIDDEN,INPUTS; again for more; by default five sizes."
+        ),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the rows to this file.")
     ] = None,
 ) -> int:
-    """Time the native engine against torch's fused cells, a Python loop and the machine's limit."""
-    if what != "cells":
-        raise unknown("benchmark", what, ["cells"])
+    """Time the native engine against torch's own cells, or the probes against training."""
+    if what not in ("cells", "probes"):
+        raise unknown("benchmark", what, ["cells", "probes"])
     from rich.console import Console
 
+    if what == "probes":
+        if size:
+            raise UserError("--size is of cells; probes are timed on the networks of quickstart")
+        return _bench_probes(names or None, repeats or 3, json_file)
     from study.commands.bench import SIZES, bench_cells, print_table, read_size
 
     sizes = [read_size(text) for text in size or ()] or SIZES
@@ -312,11 +361,31 @@ def bench(
         rows = bench_cells(
             names or None,
             sizes,
-            repeats,
+            repeats or 7,
             json_file,
             told=lambda row: status.update(f"{row['cell']} measured; the table comes at the end"),
         )
     print_table(rows)
+    return 0
+
+
+def _bench_probes(names: list[str] | None, repeats: int, json_file: Path | None) -> int:
+    from rich.console import Console
+
+    from study.commands.bench_probes import bench_probes, print_costs
+    from study.spaces import file as space_file
+    from study.spaces import index as space_index
+
+    space = space_file.load(space_index.find("quickstart"))
+    with Console(stderr=True).status("training and timing …") as status:
+        rows = bench_probes(
+            space,
+            names,
+            repeats,
+            json_file,
+            told=lambda arm: status.update(f"{arm}; the table comes at the end"),
+        )
+    print_costs(rows, space.name)
     return 0
 
 

@@ -87,6 +87,22 @@ def _attention() -> RenderableType:
     return _choices("attention", ATTENTION, "attention")
 
 
+def _probes() -> RenderableType:
+    from study.probes import PROBES
+
+    when = {"init": "start", "training": "within", "final": "end", "best": "best"}
+    table = headed_table("probe", "measured", "on", "what it measures")
+    for name, probe in PROBES.items():
+        runs = ", ".join(when[stage] for stage in probe.stages)
+        table.add_row(name, runs, "confirmations" if probe.dear else "trials", probe.about)
+    told = (
+        "train.probes, or probes in [study], says which run: default (as above), none, all, or names "
+        "between commas.\nwithin: at train.probe_points times of training; best: of the parameters that "
+        "are kept"
+    )
+    return Group(table, "", Text(told, style="dim"))
+
+
 def _tasks() -> RenderableType:
     from study.tasks import TASKS
 
@@ -141,6 +157,7 @@ LISTS: dict[str, Callable[[], RenderableType]] = {
     "attention": _attention,
     "regularizers": _regularizers,
     "tasks": _tasks,
+    "probes": _probes,
     "settings": _settings,
     "spaces": space_index.listing,
 }

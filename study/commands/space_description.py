@@ -5,7 +5,7 @@ from rich.text import Text
 
 from study.base.errors import MissingFiles
 from study.commands.layout import fact_table
-from study.spaces.space import Searched, Space, check_files, planned_trials
+from study.spaces.space import PROBES_SETTING, Searched, Space, check_files, planned_trials
 from study.trial.config import TrialConfig
 
 _PRUNERS = {
@@ -32,6 +32,8 @@ def describe_space(space: Space, path: str) -> RenderableType:
     )
     facts.add_row("sampler", f"{space.sampler}, seed {space.seed}")
     facts.add_row("pruner", f"{space.pruner}{_PRUNERS[space.pruner]}")
+    if space.probes is not None:
+        facts.add_row("probes", space.probes)
     for axis, labels in space.compare.items():
         for label, settings in labels.items():
             told = ", ".join(f"{k} = {v}" for k, v in settings.items())
@@ -44,10 +46,9 @@ def describe_space(space: Space, path: str) -> RenderableType:
         check_files(space)
     except MissingFiles as error:
         facts.add_row("missing", str(error))
+    given = {*space.fixed, *space.search, *([] if space.probes is None else [PROBES_SETTING])}
     default = {
-        k: v
-        for k, v in TrialConfig().flat().items()
-        if k.startswith("train.") and k not in space.fixed and k not in space.search
+        k: v for k, v in TrialConfig().flat().items() if k.startswith("train.") and k not in given
     }
     facts.add_row("default", ", ".join(f"{k} = {v}" for k, v in default.items()) or "-")
     paragraphs = [space.question, *space.notes.strip().split("\n\n")]

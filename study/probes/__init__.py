@@ -1,29 +1,12 @@
-"""What is measured of a network beside its loss: gradient flow, audit at step 0, what it writes,
-where it stands still, how its gates are open, what it remembers.
+"""What is measured of a network beside its loss: gradient flow, audit at step 0, what it writes.
 
-A probe computes and draws nothing; pictures are made where runs are tracked.
+A probe computes and draws nothing; pictures are made where runs are tracked. One file a probe; a new one
+is a decorated function in a file here.
 """
 
-from typing import TYPE_CHECKING
+from study.base.registry import load_modules
+from study.probes.base import PROBES, Probe, Subject
 
-from study.base.faces import handed_on
+__all__ = ["PROBES", "Probe", "Subject"]
 
-if TYPE_CHECKING:
-    from study.probes.audit import Audit as Audit
-    from study.probes.fixed_points import FixedPoints as FixedPoints
-    from study.probes.gates import Gates as Gates
-    from study.probes.gradient_flow import GradientFlow as GradientFlow
-    from study.probes.memory import Memory as Memory
-    from study.probes.writing import Writing as Writing
-
-__getattr__ = handed_on(
-    __name__,
-    {
-        "Audit": "audit",
-        "FixedPoints": "fixed_points",
-        "Gates": "gates",
-        "GradientFlow": "gradient_flow",
-        "Memory": "memory",
-        "Writing": "writing",
-    },
-)
+load_modules(__name__, first=("gradient_flow", "audit", "writing"))

@@ -16,6 +16,7 @@ from study.language.expressions import phi
 from study.language.nonlinearities import NONLINEARITIES, Nonlinearity
 from study.language.notation import PRIME
 from study.networks.layer import Layer
+from study.probes.base import PROBES
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,10 @@ class Audit:
         return values
 
 
-def audit(module: nn.Module) -> Audit:
+@PROBES.register(Audit, at=("init",))
+def audit(model: nn.Module) -> Audit:
     """Of every `Layer` in the module, in float64; names are "U_f", or "layers.0.U_f" of several."""
-    layers = {name: m for name, m in module.named_modules() if isinstance(m, Layer)}
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, Layer)}
     matrices: dict[str, MatrixAudit] = {}
     timescales: dict[str, Timescales] = {}
     for path, layer in layers.items():

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from study.language.notation import TIME
 from study.networks.model import Model
+from study.probes.base import PROBES
 from study.probes.minimization import minimized
 from study.probes.step_map import StepMap
 from study.probes.visits import LARGEST, Visits, order, spread_out, visits
@@ -106,6 +107,7 @@ class FixedPoints:
         return values
 
 
+@PROBES.register(FixedPoints, at=("best",), dear=True)
 @torch.no_grad()
 def fixed_points(
     model: Model, task: Task, batch: Batch, starts: int = STARTS, settling: int = SETTLING

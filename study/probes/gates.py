@@ -18,6 +18,7 @@ from study.language.functions import FUNCTIONS
 from study.language.nonlinearities import ARGUMENT
 from study.language.notation import PRIME
 from study.networks.model import Model
+from study.probes.base import PROBES
 from study.probes.visits import visits
 from study.tasks.base import Batch, Task
 
@@ -89,6 +90,7 @@ class Gates:
         return values
 
 
+@PROBES.register(Gates, at=("best",))
 @torch.no_grad()
 def gates(model: Model, task: Task, batch: Batch) -> Gates | None:
     """Measured in float64 at every step within the sequences; None when a state explodes (`visits`).

@@ -13,6 +13,7 @@ from torch import Tensor
 from study.credit import Credit
 from study.engines.recording import StateGradients
 from study.networks.model import Model
+from study.probes.base import PROBES
 from study.probes.rescaling import Rescaled, further
 from study.tasks.base import NO_TARGET, Batch, Task
 from study.tasks.generating import GeneratingTask
@@ -51,7 +52,34 @@ class GradientFlow:
         written = given.get("written")
         return cls(**{**given, "written": tuple(written) if written else None})
 
+    def summary(self) -> dict[str, float]:
+        """The slope and the half-life, where there are any."""
+        found = {
+            "half_life_steps": self.half_life_steps,
+            "log_slope_per_step": self.log_slope_per_step,
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
+
+@dataclass(frozen=True)
+class Followed:
+    """The gradient of the loss at each sequence's last step, followed back through time.
+
+    ``logs[s]`` (L,B): natural logarithms of ‖∂L/∂s_t‖ at each lag, -inf where it is 0 and where a
+    sequence is shorter; ``there`` (L,B) says where it is not; ``written`` as in `GradientFlow`.
+    """
+
+    logs: dict[str, Tensor]
+    there: Tensor
+    written: tuple[int, int] | None
+
+    def means(self, logs: Tensor) -> np.ndarray:
+        """(L,B) logarithms -> those (L,) of the means over the sequences that are as long."""
+        values: np.ndarray = (logs.logsumexp(dim=1) - self.there.sum(dim=1).double().log()).numpy()
+        return values
+
+
+@PROBES.register(GradientFlow, at=("init", "final"))
 def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None:
     """Measured on a copy of the model in float64; None when a gradient is not finite.
 
@@ -62,34 +90,42 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
     forward direction: what takes the way through other layers is not in it. Of hard attention it is the
     flow through the step looked at; which step that is has no gradient.
     """
+    found = followed(model, task, batch)
+    if found is None:
+        return None
+    logs = {s: found.means(values) for s, values in found.logs.items()}
+    fitted = found.written[0] if found.written and model.looks else None
+    slope = _slope(logs[model.top.cell.output][:fitted])
+    return GradientFlow(
+        norms={s: np.exp(values).tolist() for s, values in logs.items()},
+        log_slope_per_step=slope,
+        half_life_steps=half_life(slope),
+        written=found.written,
+    )
+
+
+def followed(model: Model, task: Task, batch: Batch) -> Followed | None:
+    """As in `gradient_flow`, of every state of the top layer; None when something is not finite."""
     double, cell = deepcopy(model).double(), model.top.cell
     batch = batch.to(torch.float64)
     ends = last_steps(task, batch)
     recorders = _recorded(double, task, batch, ends[-1])
     gradients = [r[s] for r in recorders for s in cell.variables]
-    if not all(g.isfinite().all() for g in gradients):
+    # The extremes of what holds NaN are NaN; `isfinite` of every entry goes over memory twice more.
+    if not all(extreme.isfinite() for g in gradients for extreme in g.aminmax()):
         return None
     scales = [torch.zeros(()) for _ in recorders]
     if len(recorders) == 1:
         recorders, scales = _rescaled(double, task, batch, ends[-1], recorders)
-    logs = {
-        s: _mean_by_lag(
-            [_log_norms(r[s]) - math.log(2) * k for r, k in zip(recorders, scales, strict=True)],
-            ends,
-        )
-        for s in cell.variables
-    }
-    if not all((values < LARGEST).all() for values in logs.values()):
-        return None
+    logs, there = {}, torch.ones(0, 0, dtype=torch.bool)
+    for state in cell.variables:
+        passes = [
+            _log_norms(r[state]) - math.log(2) * k for r, k in zip(recorders, scales, strict=True)
+        ]
+        logs[state], there = _by_lag(passes, ends)
     written = (int(ends[-1].min()) + 1, int(ends[-1].max()) + 1) if len(ends) > 1 else None
-    fitted = written[0] if written and model.looks else None
-    slope = _slope(logs[cell.output][:fitted])
-    return GradientFlow(
-        norms={s: np.exp(values).tolist() for s, values in logs.items()},
-        log_slope_per_step=slope,
-        half_life_steps=half_life(slope),
-        written=written,
-    )
+    found = Followed(logs, there, written)
+    return found if all((found.means(v) < LARGEST).all() for v in logs.values()) else None
 
 
 def _recorded(
@@ -150,24 +186,23 @@ def _log_norms(gradients: Tensor) -> Tensor:
     return (gradients / scale).norm(dim=-1).log() + scale.squeeze(-1).log()
 
 
-def _mean_by_lag(passes: Sequence[Tensor], ends: Sequence[Tensor]) -> np.ndarray:
-    """(T,B) logarithms at time t of each pass, the first first -> those of the means at each lag.
+def _by_lag(passes: Sequence[Tensor], ends: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """(T,B) logarithms at time t of each pass, the first first -> at each lag (L,B), and where there are.
 
-    ``ends`` (B,) of each pass: a sequence's last step there, after which the next pass begins. The
-    mean is over the sequences that are as long.
+    ``ends`` (B,) of each pass: a sequence's last step there, after which the next pass begins.
     """
     back = torch.arange(sum(map(len, passes)))[:, None]  # steps before the end of the pass
     shape = len(back), passes[0].shape[1]
     values = torch.full(shape, -math.inf, dtype=passes[0].dtype)
-    there = torch.zeros(shape, dtype=passes[0].dtype)
+    there = torch.zeros(shape, dtype=torch.bool)
     for logs, end in zip(reversed(passes), reversed(ends), strict=True):
         time = end - back
         inside = (time >= 0) & (back >= 0)
         values = torch.where(inside, logs.gather(0, time.clamp(0, len(logs) - 1)), values)
-        there = torch.where(inside, 1, there)
+        there = there | inside
         back = back - (end + 1)
-    means = values.logsumexp(dim=1) - there.sum(dim=1).log()
-    return means[there.any(dim=1)].numpy()
+    reached = there.any(dim=1)
+    return values[reached], there[reached]
 
 
 def log_slope(norms: Sequence[float] | np.ndarray) -> float | None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from study.networks.model import Model
+from study.probes.base import PROBES
 from study.probes.graded import Graded
 from study.probes.trajectory import Step, Trajectory, in_order, reading
 from study.tasks.base import Batch, Task
@@ -111,6 +112,7 @@ class Jacobians:
         return values
 
 
+@PROBES.register(Jacobians, at=("init", "best"), dear=True)
 @torch.no_grad()
 def jacobians(
     model: Model,

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from study.networks.model import Model
+from study.probes.base import PROBES
 from study.probes.graded import EPS
 from study.probes.trajectory import Reading, in_order, reading
 from study.tasks.base import Batch, Task
@@ -86,6 +87,7 @@ class Lyapunov:
         return values
 
 
+@PROBES.register(Lyapunov, at=("init", "best"), dear=True)
 @torch.no_grad()
 def lyapunov(
     model: Model,

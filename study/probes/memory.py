@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from study.networks.model import Model
+from study.probes.base import PROBES
 from study.probes.ridge import Ridge
 from study.probes.visits import order, spaced, visits
 from study.tasks.base import Batch, Task
@@ -65,6 +66,7 @@ class Memory:
         return values
 
 
+@PROBES.register(Memory, at=("init", "best"), dear=True)
 @torch.no_grad()
 def memory(model: Model, task: Task, batch: Batch, lags: int = LAGS) -> Memory | None:
     """The state after step t, and the task's input at step t - k, for every t within the sequences.

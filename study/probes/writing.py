@@ -11,6 +11,7 @@ from study.base.seeding import generator
 from study.networks.attention import Attended
 from study.networks.decoding import beam, greedy, sample
 from study.networks.model import Model
+from study.probes.base import PROBES
 from study.tasks.base import NO_TARGET, Batch, Task, one_hot
 from study.tasks.drawing import grey_blocks
 from study.tasks.generating import GeneratingTask
@@ -65,7 +66,16 @@ class Writing:
         examples = [Example(**example) for example in given["examples"]]
         return cls(**{**given, "examples": examples})
 
+    def summary(self) -> dict[str, float]:
+        """What is measured of the attention."""
+        return dict(self.attention)
 
+
+def _nothing_written(model: Model, task: Task) -> str | None:
+    return None if task.writes else "unwritten"
+
+
+@PROBES.register(Writing, at=("best",), why_not=_nothing_written)
 @torch.no_grad()
 def writing(model: Model, task: Task, batch: Batch, width: int = 1) -> Writing | None:
     """None for a task that has nothing written. ``batch`` is the probe, ``width`` that of the beam."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Set
 from study.base.errors import MissingFiles, UserError
 from study.base.limits import ARM_TITLE, ARMS, TRIALS, TRIALS_IN_ALL
 from study.base.toml import Scalar
-from study.spaces.space import Arm, Searched, Space
+from study.spaces.space import PROBES_SETTING, Arm, Searched, Space
 from study.trial.config import TrialConfig
 
 Pin = tuple[str, type, Scalar]  # a searched parameter's name and value; 1, 1.0 and true are three
@@ -37,6 +37,7 @@ def _check_owners(space: Space, chosen: Set[str]) -> None:
     """Nothing is set in two places."""
     owners: dict[str, str] = {}
     claims: list[tuple[str, set[str]]] = [
+        ("[study] probes", set() if space.probes is None else {PROBES_SETTING}),
         ("--set", set(chosen)),
         ("[fixed]", set(space.fixed) - chosen),
         ("[search]", set(space.search)),

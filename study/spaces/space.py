@@ -19,6 +19,8 @@ from study.engines.select import check_engine
 from study.spaces.index import TRIALS
 from study.trial.config import GROUPS, Flat, TrialConfig, full_name
 
+PROBES_SETTING = "train.probes"
+
 
 class Searched(BaseModel):
     """One parameter tuned inside every arm: a range, or a list of values.
@@ -58,6 +60,8 @@ class Space(BaseModel):
     Without a ``seed`` it goes by the name, so that no two studies share what chance gave the first.
     ``pruner``: "beaten" stops a trial that can no longer become its arm's best; "halving" and "median" go
     by the loss at the same update, and stop trials on a plateau that would have solved the task.
+    ``probes`` is ``train.probes`` of every arm; None leaves that to the arms. It changes nothing that is
+    learned, so a study may go on with others.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -69,6 +73,7 @@ class Space(BaseModel):
     pruner: Literal["none", "beaten", "halving", "median"] = "none"
     trials: int = Field(default=TRIALS, ge=1, le=100_000)
     confirmations: int = Field(default=3, ge=0, le=1000)
+    probes: str | None = None
     seed: int = Field(
         default_factory=lambda given: derive(0, "study", given["name"]), ge=0, le=SEED
     )
@@ -84,6 +89,14 @@ class Space(BaseModel):
             raise ValueError(problem)
         return text
 
+    @field_validator("probes", mode="before")
+    @classmethod
+    def _names_of_probes(cls, given: Any) -> Any:
+        """A list of names is the same as the names between commas."""
+        if isinstance(given, list) and given and all(isinstance(name, str) for name in given):
+            return ",".join(given)
+        return given
+
     @property
     def arm_count(self) -> int:
         return math.prod(len(labels) for labels in self.compare.values())
@@ -92,10 +105,11 @@ class Space(BaseModel):
         """Every combination of the compared axes' labels, the last axis turning fastest."""
         axes = list(self.compare)
         combinations = itertools.product(*(self.compare[axis] for axis in axes))
+        everywhere = self.fixed | ({} if self.probes is None else {PROBES_SETTING: self.probes})
         return [
             Arm(
                 labels=dict(zip(axes, labels, strict=True)),
-                settings=self.fixed
+                settings=everywhere
                 | {
                     k: v
                     for a, label in zip(axes, labels, strict=True)
@@ -196,7 +210,7 @@ def planned_trials(space: Space) -> int:
 
 def identity(space: Space) -> dict[str, Any]:
     """What must not change while a study goes on; more trials and other words may."""
-    free = ("trials", "confirmations", "question", "notes")
+    free = ("trials", "confirmations", "question", "notes", "probes")
     kept = {key: value for key, value in space.described().items() if key not in free}
     # Journals of earlier versions have none, and other draws in TPE's first trials.
     return kept | ({"start of tpe": "sobol"} if space.sampler == "tpe" else {})

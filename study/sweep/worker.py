@@ -83,7 +83,7 @@ def _work(line: _Line, job: dict[str, Any]) -> None:
         def stop() -> bool:
             return job["may_stop"] and _told_to_stop(line)
 
-        for record in train_until(config, stop, test=job["test"]):
+        for record in train_until(config, stop, test=job["test"], dear=job["test"]):
             # Of a sweep's many networks those that write keep their parameters, once confirmed.
             if not isinstance(record, Trained) or (job["test"] and config.task.writes):
                 kind, content = message(record, config)

@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from study.probes.audit import Audit
-from study.probes.writing import Writing
 from study.trial.config import TrialConfig
-from study.trial.training import Evaluation, Flow, Record, Trained
+from study.trial.probing import Probed
+from study.trial.training import Evaluation, Record, Trained
 from study.trial.weights import as_text
+
+# Those that came first have messages and metric names of their own, as earlier versions spooled them.
+FIRST = ("gradient_flow", "audit", "writing")
 
 
 def message(record: Record, config: TrialConfig) -> tuple[str, dict[str, Any]]:
@@ -14,13 +16,20 @@ def message(record: Record, config: TrialConfig) -> tuple[str, dict[str, Any]]:
     match record:
         case Evaluation():
             return "evaluation", {"step": record.step, "values": record.values}
-        case Flow():
-            return "flow", {"stage": record.stage, "flow": record.flow and record.flow.as_dict()}
-        case Audit():
-            return "audit", {"audit": record.as_dict()}
-        case Writing():
-            return "writing", {"writing": record.as_dict()}
+        case Probed():
+            return _of_probe(record)
         case Trained():
             return "weights", {"weights": as_text(record.parameters)}
     told = {"config": config.to_toml(), "task": config.task.card()}
     return "result", {"result": record.as_dict(), **told}
+
+
+def _of_probe(record: Probed) -> tuple[str, dict[str, Any]]:
+    found = None if record.finding is None else record.finding.as_dict()
+    if record.probe == "gradient_flow":
+        return "flow", {"stage": record.stage, "flow": found}
+    if record.probe in FIRST:
+        return record.probe, {record.probe: found}
+    place = {"probe": record.probe, "stage": record.stage, "step": record.step}
+    numbers = {} if record.finding is None else record.finding.summary()
+    return "probe", {**place, "summary": numbers, "finding": found}

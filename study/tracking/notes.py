@@ -35,6 +35,9 @@ again on {space.confirmations} fresh seeds; only those read the test set.
   `test/criterion_met`: whether on the test set.
 - Before the first update: `init/…`, the worst over the recurrent matrices (each: `audit.json`), and
   the timescales 1 + e^b of the forget gate's biases.
+- `state_gradients/…`: how much of the gradient reaches the task's lag (log₁₀ of its norm there over that
+  at the end), the share of lags at which a millionth is left, and a verdict: -1 vanishing, 0 kept, 1
+  exploding. At the start, within training, and at the end; each lag: `state_gradients.json`.
 - In a run's files, where a task has something written: `written.txt`, `attention.png`, `drawn.png`.
 - `score`, which the search minimized: steps/budget - 1 when the task was solved (below 0, sooner is
   lower), else the best validation loss over the loss of chance; 10 when it diverged.

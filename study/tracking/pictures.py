@@ -1,8 +1,10 @@
 """The pictures that go with a run. They draw what was measured and measure nothing."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -11,6 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from study.probes.gradient_flow import GradientFlow
+from study.probes.state_gradients import LaggedGradients
 from study.probes.writing import Example
 
 # Okabe & Ito's colours, told apart by the colour-blind too.
@@ -23,6 +26,7 @@ _FRAME = "#D55E00"
 MOST_ALIGNMENTS = 4
 MOST_LABELS = 60
 WIDEST = 15.5  # inches
+DECADES = 12  # of a gradient that a heatmap tells apart; what is smaller carries nothing
 
 
 def gradient_flow_picture(title: str, flows: Mapping[str, GradientFlow | None]) -> bytes:
@@ -71,6 +75,44 @@ def _where_reading_ends(axes: Axes, flows: Mapping[str, GradientFlow | None]) ->
         fontsize=8,
         color="0.35",
     )
+
+
+def state_gradients_picture(title: str, found: Mapping[int, LaggedGradients]) -> bytes:
+    """A PNG: a row for each number of updates, lag to the right, the gradient's norm as a colour."""
+    return _png(state_gradients_figure(found), title)
+
+
+def state_gradients_figure(found: Mapping[int, LaggedGradients]) -> Figure:
+    """log₁₀ of ‖∂L/∂(all states)‖ over that at lag 0, a row a measurement; blank where it is zero."""
+    figure = Figure(figsize=(6.4, 1.6 + 0.24 * len(found)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    lags = next(iter(found.values())).lags
+    between = [(a + b) / 2 for a, b in itertools.pairwise(lags)]
+    values = np.array([_over_lag_0(each.whole.mean) for each in found.values()])
+    known = values[np.isfinite(values)]
+    top = max(0.0, float(known.max(initial=0.0)))
+    mesh = axes.pcolormesh(
+        [-0.5, *between, lags[-1] + 0.5],
+        np.arange(len(found) + 1) - 0.5,
+        np.ma.masked_invalid(values),
+        vmin=max(min(-1.0, float(known.min(initial=0.0))), top - DECADES),
+        vmax=top,
+        cmap="viridis",
+    )
+    axes.set_yticks(range(len(found)), [str(step) for step in found])
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("lag before the last step (steps)")
+    axes.set_ylabel("updates")
+    figure.colorbar(mesh, ax=axes, label="log₁₀ of the norm over lag 0", extend="min")
+    return figure
+
+
+def _over_lag_0(logs: Sequence[float | None]) -> list[float]:
+    first = logs[0]
+    gone = float("nan")
+    return [gone if first is None or value is None else value - first for value in logs]
 
 
 def attention_picture(title: str, examples: Sequence[Example]) -> bytes:

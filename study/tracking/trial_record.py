@@ -3,7 +3,7 @@
 import json
 import math
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -11,15 +11,22 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from study.probes.audit import Audit
 from study.probes.gradient_flow import GradientFlow
+from study.probes.state_gradients import LaggedGradients
 from study.probes.writing import Writing, as_text
-from study.tracking.pictures import attention_picture, drawn_picture, gradient_flow_picture
+from study.tracking.pictures import (
+    attention_picture,
+    drawn_picture,
+    gradient_flow_picture,
+    state_gradients_picture,
+)
 from study.tracking.run_record import Point, RunToWrite
 from study.trial.weights import WEIGHTS
 
-# At most 400 points a run, each kind of curve sharing what it has; the rest is for single numbers.
+# Curves of at most 400 points a run, each kind sharing what it has; single numbers come on top.
 LOSS_POINTS = 135  # losses and metrics, against updates
 TELEMETRY_POINTS = 135  # what became of the gradient, against updates
 FLOW_POINTS = 96  # gradient norms against lag
+PROBE_POINTS = 34  # what probes found within training, against updates
 
 Role = Literal["trial", "confirmation", "single"]
 
@@ -42,6 +49,8 @@ class TrialRecord:
     flows: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     audit: dict[str, Any] | None = None
     writing: dict[str, Any] | None = None
+    # Of the other probes: probe, stage, step, ms, summary, finding
+    probes: list[dict[str, Any]] = field(default_factory=list)
     weights: str = ""  # as `study.trial.weights.as_text` has them
     result: dict[str, Any] | None = None
     config_toml: str = ""
@@ -66,7 +75,7 @@ class TrialRecord:
         if kind == "started":
             self.start_ms = content["ms"]
             self.evaluations, self.flows, self.audit, self.writing = [], {}, None, None
-            self.weights = ""
+            self.probes, self.weights = [], ""
         elif kind == "evaluation":
             self.evaluations.append({k: content[k] for k in ("step", "ms", "values")})
         elif kind == "flow":
@@ -75,6 +84,9 @@ class TrialRecord:
             self.audit = content["audit"]
         elif kind == "writing":
             self.writing = content["writing"]
+        elif kind == "probe":
+            told = ("probe", "stage", "step", "ms", "summary", "finding")
+            self.probes.append({k: content[k] for k in told})
         elif kind == "weights":
             self.weights = content["weights"]
         elif kind == "result":
@@ -120,6 +132,8 @@ class TrialRecord:
             values |= {f"init/{k}": v for k, v in Audit.from_dict(self.audit).summary().items()}
         if self.writing:
             values |= {f"attention/{k}": v for k, v in self.writing["attention"].items()}
+        for point in self._probe_points("init", "final", "best"):
+            values[point.key] = point.value
         return {k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)}
 
     def to_run(self, parent_id: str | None = None) -> RunToWrite:
@@ -141,6 +155,11 @@ class TrialRecord:
                 files["attention.png"] = attention_picture(self.name, written.examples)
             if written.pictures:
                 files["drawn.png"] = drawn_picture(self.name, written.pictures)
+        for name, findings in self._findings().items():
+            files[f"{name}.json"] = json.dumps(findings).encode()
+        # Of a search's many trials a picture would take the driver longer than some of them train.
+        if self.role != "trial" and (found := self._state_gradients()):
+            files["state_gradients.png"] = state_gradients_picture(self.name, found)
         if self.weights and self.result is not None:
             files[WEIGHTS] = b64decode(self.weights)
         if self.error:
@@ -164,6 +183,22 @@ class TrialRecord:
             files=files,
         )
 
+    def _findings(self) -> dict[str, list[dict[str, Any]]]:
+        """By probe, in the order of time."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for entry in self.probes:
+            kept = {key: entry[key] for key in ("stage", "step", "finding")}
+            found.setdefault(entry["probe"], []).append(kept)
+        return found
+
+    def _state_gradients(self) -> dict[int, LaggedGradients]:
+        """By the number of updates, those that are finite."""
+        return {
+            entry["step"]: LaggedGradients.from_dict(entry["finding"])
+            for entry in self.probes
+            if entry["probe"] == "state_gradients" and entry["finding"]
+        }
+
     def _points(self) -> list[Point]:
         curves: dict[str, list[Point]] = {}
         for evaluation in self.evaluations:
@@ -180,9 +215,22 @@ class TrialRecord:
             for state, norms in (flow["norms"] if flow else {}).items():
                 name = f"gradient_flow/{stage}/{state}"
                 flows[name] = [Point(name, n, lag, self.end_ms) for lag, n in enumerate(norms)]
+        found: dict[str, list[Point]] = {}
+        for point in self._probe_points("training"):
+            found.setdefault(point.key, []).append(point)
         points = _share(losses, LOSS_POINTS)
         points += _share(telemetry, TELEMETRY_POINTS) + _share(flows, FLOW_POINTS)
+        points += _share(found, PROBE_POINTS)
         return points + [Point(k, v, 0, self.end_ms) for k, v in self.summary().items()]
+
+    def _probe_points(self, *stages: str) -> Iterator[Point]:
+        """The sortable numbers of what the probes found at these stages."""
+        for found in self.probes:
+            if found["stage"] in stages:
+                for key, value in found["summary"].items():
+                    # MLflow takes all before a name's last slash for a section of charts.
+                    name = f"{found['probe']}/{found['stage']}/{key.replace('/', '.')}"
+                    yield Point(name, value, found["step"], found["ms"])
 
 
 _RECORD = TypeAdapter(TrialRecord)

@@ -7,9 +7,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from study.probes import PROBES
 from study.spaces.space import Arm
+from study.tracking.messages import FIRST
 
-# Where MLflow puts a chart of every metric that no chart of ours has; kept, but folded.
+# Where MLflow puts a chart of every metric that no chart of ours has; kept, but folded. Those of
+# the other probes come on top.
 _GENERATED = (
     "Model metrics",
     "attention",
@@ -68,11 +71,22 @@ def charts_of(sections: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any
                 "isReordered": True,
                 "columns": 2,
             }
-            for name in (*sections, *_GENERATED)
+            for name in (*sections, *folded())
         ],
         "isAccordionReordered": True,
         "hideEmptyCharts": True,
     }
+
+
+def folded() -> list[str]:
+    """What MLflow calls the sections of its own charts: all but the last part of a metric's name."""
+    probes = [
+        f"{name}/{stage}"
+        for name, probe in PROBES.items()
+        if name not in FIRST
+        for stage in probe.stages
+    ]
+    return sorted([*_GENERATED, *probes])
 
 
 def line_chart(metric: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from study.base.limits import BATCH
 from study.base.registry import Registry, Settings
@@ -17,6 +17,7 @@ from study.initializers import (
     VectorInitializer,
 )
 from study.language.nonlinearities import NONLINEARITIES
+from study.probes import PROBES, Probe
 
 
 def _known(registry: Registry[Any]) -> BeforeValidator:
@@ -133,6 +134,32 @@ class TrainConfig(Section):
     steps: int = Field(default=1000, ge=1, description="budget, updates")
     engine: Literal["auto", "native", "reference"] = "auto"
     evaluate_every: int = Field(default=50, ge=1, description="updates between two validations")
+    probes: str = Field(
+        default="default",
+        description="default, none, all, or names of `longlag list probes` between commas",
+    )
+    probe_points: int = Field(
+        default=8, ge=0, le=100, description="times within training at which probes measure"
+    )
+
+    @field_validator("probes")
+    @classmethod
+    def _probes_are_known(cls, text: str) -> str:
+        PROBES.chosen(text)
+        return text
+
+    def chosen_probes(self, *, dear: bool) -> list[Probe]:
+        return PROBES.chosen(self.probes, dear=dear)
+
+    def probe_steps(self) -> list[int]:
+        """Updates after which probes measure within training, evenly spread on a log scale.
+
+        Each is an evaluation but the last one; where evaluations are few, so are these.
+        """
+        first, points = self.evaluate_every, self.probe_points
+        spread = [first * (self.steps / first) ** (i / points) for i in range(points)]
+        near = {first * max(1, round(step / first)) for step in spread}
+        return sorted(step for step in near if step < self.steps)
 
     @model_validator(mode="after")
     def _parameters_are_the_optimizers(self) -> "TrainConfig":

@@ -19,18 +19,15 @@ from study.engines.recording import Limit, StateGradients, share
 from study.networks.attention import Attended
 from study.networks.decoding import beam
 from study.networks.model import Model
-from study.probes.audit import Audit, audit
-from study.probes.gradient_flow import GradientFlow, gradient_flow
-from study.probes.writing import Writing, writing
 from study.tasks.base import Batch, Task
 from study.tasks.generating import GeneratingTask
 from study.trial.config import TrialConfig
 from study.trial.construction import build_model
 from study.trial.divergence import Divergence
 from study.trial.guessing import guesses
+from study.trial.probing import Probed, Probing
 from study.trial.sections import TrainConfig
 
-FLOW_SEQUENCES = 64
 EVALUATION_CHUNK = 500  # sequences at once, to bound memory
 MOST_WEIGHTS = 20_000_000
 
@@ -43,14 +40,6 @@ class Evaluation:
 
     step: int
     values: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Flow:
-    """The gradient flow at a stage; None when it was not finite."""
-
-    stage: Literal["init", "final"]
-    flow: GradientFlow | None
 
 
 @dataclass(frozen=True)
@@ -99,7 +88,7 @@ class Trained:
     __hash__ = None  # type: ignore[assignment]
 
 
-Record = Evaluation | Flow | Audit | Writing | Trained | Result
+Record = Evaluation | Probed | Trained | Result
 
 DIVERGED_SCORE = 10.0
 MET = "criterion_met"
@@ -134,11 +123,14 @@ def score(outcome: Outcome, steps: int, budget: int, best_loss: float, chance_lo
     return relative if relative < DIVERGED_SCORE else DIVERGED_SCORE  # also of NaN
 
 
-def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool | None, None]:
+def train(
+    config: TrialConfig, *, test: bool = False, dear: bool = False
+) -> Generator[Record, bool | None, None]:
     """Trains, yielding records; the last is the `Result`, others come as they are known.
 
     ``.send(True)`` in answer to an `Evaluation` prunes the trial. With ``test`` the parameters
     that solved the task, or else those of the best validation loss, are scored on the test set, once.
+    With ``dear`` the default probes are the dear ones too.
     Updates and evaluations read denormal numbers as zero (`study.engines.denormals`); the probes do not, and
     between two records the caller's thread is as it was.
     """
@@ -146,9 +138,8 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
     task, settings = config.task, config.train
     model = build_model(config)
     validation = task.validation()
-    probe = validation.take(slice(FLOW_SEQUENCES))
-    yield Flow("init", gradient_flow(model, task, probe))
-    yield audit(model)
+    probing = Probing(config, validation, dear=dear)
+    yield from probing.at("init", 0, model)
 
     scores = evaluate(model, task, validation)
     best, best_step, best_parameters = scores, 0, deepcopy(model.state_dict())
@@ -195,12 +186,14 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
                 outcome, best, best_step = "solved", scores, step
                 best_parameters = deepcopy(model.state_dict())
         stop = yield Evaluation(step, values | _named("validation", scores))
-    yield Flow("final", gradient_flow(model, task, probe))
+        if outcome is None and not stop and step < settings.steps:
+            yield from probing.within(step, model)
+    yield from probing.at("final", step, model)
 
     model.load_state_dict(best_parameters)
     yield Trained(best_parameters)
-    if outcome != "diverged" and (written := writing(model, task, probe, config.decoder.beam)):
-        yield written
+    if outcome != "diverged":
+        yield from probing.at("best", best_step, model)
     tested: dict[str, float] = {}
     if test:
         tested = evaluate(model, task, task.test(), config.decoder.beam)
@@ -221,9 +214,11 @@ def train(config: TrialConfig, *, test: bool = False) -> Generator[Record, bool 
     )
 
 
-def train_until(config: TrialConfig, stop: Callable[[], bool], *, test: bool) -> Iterator[Record]:
+def train_until(
+    config: TrialConfig, stop: Callable[[], bool], *, test: bool, dear: bool = False
+) -> Iterator[Record]:
     """The records of `train`; after each `Evaluation` ``stop`` is asked whether to end there."""
-    records = train(config, test=test)
+    records = train(config, test=test, dear=dear)
     record = next(records)
     while not isinstance(record, Result):
         yield record

@@ -28,6 +28,7 @@ from study.engines.native import operators
 from study.initializers import BIASES, INPUT_WEIGHTS, RECURRENT, VECTORS
 from study.language.nonlinearities import NONLINEARITIES
 from study.networks.attention import ATTENTION
+from study.probes import PROBES
 from study.spaces.index import available
 from study.spaces.space import Space
 from study.tasks import TASKS
@@ -101,7 +102,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_names_every_command(longlag) -> None:
     code, out, _ = longlag("--help")
     assert code == 0
-    for command in ("sweep", "train", "report", "ui", "list", "show"):
+    for command in ("sweep", "train", "report", "ui", "list", "show", "gradient"):
         assert re.search(rf"\b{command}\b", out)
         code, text, _ = longlag(command, "--help")
         assert code == 0
@@ -140,6 +141,7 @@ KNOWN = {
     "attention": [*ATTENTION],
     "regularizers": [*REGULARIZERS],
     "tasks": [*TASKS],
+    "probes": [*PROBES],
     "settings": [*(name for name, _ in plain_settings()), *GROUPS],
     "spaces": [*available()],
 }
@@ -339,6 +341,13 @@ MISTAKES = [
     (("bench", "cells", "--size", "1,1,1"), "BATCH,STEPS,HIDDEN,INPUTS"),
     (("bench", "cells", "--size", "9" * 5000 + ",1,1,1"), "BATCH,STEPS,HIDDEN,INPUTS"),
     (("bench", "cells", "--size", "99999999,99999999,99999999,99999999"), "100,000,000 numbers"),
+    (("gradient",), "networks"),
+    (("gradient", "lstm", "--out", "/dev/null"), "--out must name a folder"),
+    (("gradient", "lstm", "--length", "0"), "length"),
+    (("bench", "probes", "--size", "1,1,1,1"), "--size is of cells"),
+    (("bench", "probes", "audits"), "no probe named 'audits'; did you mean 'audit'"),
+    (("bench", "probes", "--json", "no/such/rows.json"), "there is no folder no/such"),
+    (("train", "--set", "train.probes=audit,audit"), "has a name twice"),
     (("bench", "cells", "--json", "no/such/rows.json"), "there is no folder no/such"),
     (("bench", "cells", "--json", "."), "it is no file"),
     (("bench", "cells", "--json", "/dev/null"), "it is no file"),

@@ -30,6 +30,7 @@ from study.tasks.base import NO_TARGET, Batch
 from study.tasks.generating import GeneratingTask
 from study.trial.config import TrialConfig
 from study.trial.construction import build_model
+from study.trial.probing import Probed
 from study.trial.training import Evaluation, Record, Result, Trained, evaluate, train
 
 
@@ -234,7 +235,8 @@ def test_a_trial_learns_and_repeats(
     done = records[-1]
     assert isinstance(done, Result)
     assert set(done.test) == {"loss", "accuracy", "exact", "beam_exact", "criterion_met"}
-    [found] = [r for r in records if isinstance(r, Writing)]
+    [found] = [r.finding for r in records if isinstance(r, Probed) and r.probe == "writing"]
+    assert isinstance(found, Writing)
     assert all(example.by_beam is not None for example in found.examples)
 
     def steady(record: Record) -> object:
@@ -411,7 +413,8 @@ def test_attention_aligns_where_the_alignment_is_known(monkeypatch: pytest.Monke
     done = records[-1]
     assert isinstance(done, Result)
     assert done.outcome == "solved"
-    [found] = [r for r in records if isinstance(r, Writing)]
+    [found] = [r.finding for r in records if isinstance(r, Probed) and r.probe == "writing"]
+    assert isinstance(found, Writing)
     uniform = sum(abs(a - b) for a in range(6) for b in range(6)) / 36
     assert found.attention["distance"] < 0.25 * uniform
     for example in found.examples[:DRAWN]:

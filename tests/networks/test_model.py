@@ -17,6 +17,7 @@ from study.tasks import TASKS
 from study.tasks.base import Batch
 from study.trial.config import TrialConfig
 from study.trial.construction import build_model
+from study.trial.probing import Probed
 from study.trial.training import Evaluation, Result, train
 
 
@@ -211,7 +212,7 @@ def test_a_network_of_several_layers_trains(monkeypatch: pytest.MonkeyPatch, cli
     assert losses[-1] < losses[0]
     again = [r for r in train(c) if isinstance(r, Evaluation)]
     assert again == [r for r in records if isinstance(r, Evaluation)]
-    assert audit(build_model(c)) in records
+    assert Probed("audit", "init", 0, audit(build_model(c))) in records
     assert {name.rpartition(".")[0] for name in audit(build_model(c)).matrices} == {
         f"layer.layers.{k}" for k in range(4)
     }

@@ -16,6 +16,7 @@ from study.networks.stack import Stack
 from study.probes.audit import Audit, MatrixAudit, audit, audit_matrix, slope_bound
 from study.trial.config import TrialConfig
 from study.trial.construction import build_model
+from study.trial.probing import Probed
 from study.trial.training import train
 
 
@@ -201,8 +202,8 @@ def test_training_yields_it_once_before_the_first_update():
         {"task.length": 4, "model.hidden": 3, "train.batch": 2, "train.steps": 2}
     )
     records = list(train(config))
-    assert [r for r in records if isinstance(r, Audit)] == [audit(build_model(config))]
-    assert isinstance(records[1], Audit)
+    found = [r for r in records if isinstance(r, Probed) and r.probe == "audit"]
+    assert found == [Probed("audit", "init", 0, audit(build_model(config)))]
 
 
 def test_a_matrix_audit_has_plain_numbers():

@@ -14,7 +14,14 @@ from task_files import MAKERS
 from study.base.errors import MissingFiles, UserError
 from study.spaces import file as space_file
 from study.spaces import index as space_index
-from study.spaces.space import Searched, Space, check_files, planned_trials
+from study.spaces.space import (
+    Searched,
+    Space,
+    check_files,
+    check_unchanged,
+    identity,
+    planned_trials,
+)
 from study.trial.config import TrialConfig, known_names
 
 
@@ -179,6 +186,34 @@ train.batch = [2, 4]
         points = {(g["train.lr"], g["train.batch"]) for g in space.grid(arm)}
         assert points == set(itertools.product((0.1, 0.01, 0.001), (2, 4)))
         assert len(space.grid(arm)) == planned_trials(space) == 6
+
+
+@pytest.mark.parametrize("given", ['"default, writing"', '["default", "writing"]'])
+def test_a_studys_probes_are_those_of_every_arm(given: str, tmp_path: Path) -> None:
+    plain = load(GOOD, tmp_path)
+    space = load(GOOD.replace("trials = 4", f"trials = 4\nprobes = {given}"), tmp_path)
+    for arm, before in zip(space.arms(), plain.arms(), strict=True):
+        assert arm.settings.pop("train.probes").replace(" ", "") == "default,writing"
+        assert arm == before
+    # They change nothing that is learned: a study may go on with others.
+    check_unchanged(space, identity(plain))
+
+
+@pytest.mark.parametrize(
+    ("probes", "more", "message"),
+    [
+        ('"gradient_flo"', "", "train.probes: no probe named 'gradient_flo'; did you mean"),
+        ("[]", "", "[study] probes"),
+        ("3", "", "[study] probes"),
+        ('"all"', "[search]\ntrain.probes = ['all', 'none']", "[study] probes and in [search]"),
+        ('"all"', "[fixed]\ntrain.probes = 'none'", "[study] probes and in [fixed]"),
+    ],
+)
+def test_probes_that_cannot_be(probes: str, more: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="probes") as told:
+        load(f"[study]\nprobes = {probes}\n{more}", tmp_path)
+    assert message in str(told.value)
+    assert "\n" not in str(told.value)
 
 
 def test_described_is_json_and_changes_with_the_space(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from study.tracking.messages import message
 from study.tracking.trial_record import TrialRecord
 from study.trial.config import TrialConfig
-from study.trial.training import Audit, Evaluation, Flow, Result, Writing, train
+from study.trial.probing import Probed
+from study.trial.training import Evaluation, Result, train
 
 
 def record(**flat: Any) -> TrialRecord:
@@ -19,13 +21,9 @@ def record(**flat: Any) -> TrialRecord:
         if isinstance(item, Evaluation):
             content = {"step": item.step, "values": item.values, "ms": 1000 + item.step}
             found.add("evaluation", content)
-        elif isinstance(item, Flow):
-            flow = item.flow and item.flow.as_dict()
-            found.add("flow", {"stage": item.stage, "flow": flow, "ms": 1500})
-        elif isinstance(item, Audit):
-            found.add("audit", {"audit": item.as_dict(), "ms": 1500})
-        elif isinstance(item, Writing):
-            found.add("writing", {"writing": item.as_dict(), "ms": 1500})
+        elif isinstance(item, Probed):
+            kind, content = message(item, config)
+            found.add(kind, {**content, "ms": 1500})
         elif isinstance(item, Result):
             content = {"result": item.as_dict(), "config": config.to_toml(), "ms": 2000}
             found.add("result", {**content, "task": config.task.card()})

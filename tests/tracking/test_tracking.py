@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,8 +18,12 @@ from records import record
 
 from study.base.errors import UserError
 from study.cells import CELLS
+from study.probes import PROBES
+from study.probes.state_gradients import Curve, LaggedGradients
 from study.sweep.progress import ArmProgress, Ended
 from study.sweep.spool import Spool
+from study.tracking.messages import FIRST
+from study.tracking.pictures import state_gradients_figure
 from study.tracking.provenance import context_tags
 from study.tracking.run_record import MetricPoint, Point, RunToWrite
 from study.tracking.store import Store
@@ -261,8 +266,10 @@ def test_a_record_survives_the_spool(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cell", ["lstm", max(CELLS, key=lambda name: len(CELLS[name].variables))])
-def test_a_run_has_at_most_400_points_whatever_its_length(cell: str) -> None:
+def test_a_runs_curves_have_at_most_400_points_whatever_its_length(cell: str) -> None:
     one = record(**{"task.length": 300, "train.steps": 1, "model.cell": cell})
+    found = next(entry for entry in one.probes if entry["probe"] == "state_gradients")
+    one.probes += [{**found, "stage": "training", "step": i} for i in range(1, 100)]
     summary = len(one.summary())
     one.evaluations = [
         {
@@ -284,13 +291,16 @@ def test_a_run_has_at_most_400_points_whatever_its_length(cell: str) -> None:
         for i in range(5000)
     ]
     run = one.to_run("parent")
-    assert len(run.points) <= 400
+    assert len(run.points) <= 400 + summary
     assert len(run.points) > 300 + summary, "the room is used"
     keys = {(p.key, p.step) for p in run.points}
     assert len(keys) == len(run.points)
     for name in one.evaluations[0]["values"]:
         assert {(name, 0), (name, 4999)} <= keys
     assert {("gradient_flow/init/h", 0), ("gradient_flow/init/h", 299)} <= keys
+    within = {step for key, step in keys if key == "state_gradients/training/verdict"}
+    assert len(within) > 5
+    assert {1, 99} <= within
     assert run.files["gradient_flow.png"].startswith(b"\x89PNG")
 
 
@@ -317,6 +327,96 @@ def test_a_record_spooled_without_an_audit_can_be_read() -> None:
     del older["audit"]
     run = TrialRecord.from_json(json.dumps(older)).to_run()
     assert "audit.json" not in run.files
+
+
+def test_a_run_has_what_its_probes_found() -> None:
+    one = record(**{"train.steps": 4, "train.evaluate_every": 1, "train.probe_points": 2})
+    run = one.to_run()
+    found = json.loads(run.files["state_gradients.json"])
+    assert [(f["stage"], f["step"]) for f in found] == [
+        ("init", 0),
+        ("training", 1),
+        ("training", 2),
+        ("final", 4),
+    ]
+    values = {(p.key, p.step): p.value for p in run.points if p.key.startswith("state_gradients")}
+    for entry in found:
+        finding = LaggedGradients.from_dict(entry["finding"])
+        at = entry["step"] if entry["stage"] == "training" else 0
+        for name, value in finding.summary().items():
+            assert values.pop((f"state_gradients/{entry['stage']}/{name}", at)) == value
+    assert values == {}
+    again = TrialRecord.from_json(one.to_json()).to_run()
+    assert (again.points, again.files) == (run.points, run.files)
+
+
+def test_confirmations_and_single_runs_have_a_picture_of_the_gradient_over_training() -> None:
+    one = record(**{"train.steps": 4, "train.evaluate_every": 1, "train.probe_points": 2})
+    assert "state_gradients.png" not in one.to_run().files
+    for role in ("confirmation", "single"):
+        one.role = role
+        assert one.to_run().files["state_gradients.png"].startswith(b"\x89PNG")
+    one.probes = [entry | {"finding": None} for entry in one.probes]
+    assert "state_gradients.png" not in one.to_run().files
+
+
+def test_the_picture_shows_every_measurement() -> None:
+    def found(*means: float | None) -> LaggedGradients:
+        curve = Curve([*means], [*means], [*means])
+        return LaggedGradients([0, 1, 3], {"h": curve}, curve, 3, 0.0, -1.0, "kept")
+
+    figure = state_gradients_figure(
+        {0: found(2.0, 1.0, -40.0), 50: found(-1.0, None, 0.5), 70: found(None, None, None)}
+    )
+    axes, scale = figure.axes
+    (mesh,) = axes.collections
+    shown = mesh.get_array()
+    assert shown.filled(math.nan).tolist() == pytest.approx(
+        np.array([[0, -1, -42], [0, math.nan, 1.5], [math.nan] * 3]), nan_ok=True
+    )
+    assert mesh.get_clim() == (-10.5, 1.5), "twelve decades"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "50", "70"]
+    edges = mesh.get_coordinates()[0, :, 0].tolist()
+    assert edges == [-0.5, 0.5, 2.0, 3.5]
+    assert "lag 0" in scale.get_ylabel()
+
+
+def test_a_slash_in_a_number_s_name_makes_no_section_of_its_own() -> None:
+    one = record()
+    place = {"probe": "gates", "stage": "init", "step": 0, "ms": 1, "finding": {}}
+    one.probes.append({**place, "summary": {"f/mean": 0.5}})
+    assert one.summary()["gates/init/f.mean"] == 0.5
+
+
+def test_a_run_without_probes() -> None:
+    run = record(**{"train.probes": "none"}).to_run()
+    assert set(run.files) == {"config.toml"}
+    assert run.params["train.probes"] == "none"
+    probed = {f"{name}/" for name in PROBES} | {"init/"}
+    assert not [p.key for p in run.points if p.key.startswith(tuple(probed))]
+
+
+def test_probes_change_no_other_number() -> None:
+    plain, probed = record(**{"train.probes": "none"}), record()
+    assert plain.evaluations == probed.evaluations
+    assert plain.result is not None
+    assert probed.result is not None
+    timeless = {"wall_seconds": 0, "seconds_per_step": 0}
+    assert plain.result | timeless == probed.result | timeless
+
+
+def test_what_earlier_versions_spooled_can_be_read() -> None:
+    """The messages of the first probes, and a record without those of others."""
+    one = record(**{"model.cell": "elman"})
+    assert {"init", "final"} == one.flows.keys()
+    assert one.audit is not None
+    older = json.loads(one.to_json())
+    del older["probes"]
+    run = TrialRecord.from_json(json.dumps(older)).to_run()
+    assert "state_gradients.json" not in run.files
+    others = tuple(f"{name}/" for name in PROBES if name not in FIRST)
+    here = {p.key for p in one.to_run().points if not p.key.startswith(others)}
+    assert here == {p.key for p in run.points}
 
 
 def test_numbers_that_are_not_finite_are_not_written() -> None:

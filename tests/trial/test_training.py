@@ -13,11 +13,10 @@ from study.tasks import TASKS
 from study.tasks.base import Batch, Task
 from study.trial.config import TrialConfig
 from study.trial.construction import build_model
+from study.trial.probing import Probed
 from study.trial.training import (
     DIVERGED_SCORE,
-    Audit,
     Evaluation,
-    Flow,
     Record,
     Result,
     Trained,
@@ -83,15 +82,25 @@ def test_the_same_configuration_gives_the_same_records(task: str) -> None:
 @pytest.mark.parametrize("clip", ["none", "norm", "value"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "nesterov", "rmsprop"])
 def test_the_records_come_in_order(optimizer: str, clip: str) -> None:
-    records = run(config(train__optimizer=optimizer, clip=clip))
-    assert isinstance(records[0], Flow)
-    assert records[0].stage == "init"
-    assert isinstance(records[-3], Flow)
-    assert records[-3].stage == "final"
+    probes = "gradient_flow,audit,state_gradients"
+    records = run(config(train__optimizer=optimizer, clip=clip, train__probes=probes))
     assert isinstance(records[-2], Trained)
-    assert isinstance(records[1], Audit)
-    middle = records[2:-3]
-    assert all(isinstance(r, Evaluation) for r in middle)
+    told = [
+        (r.probe, r.stage, r.step) if isinstance(r, Probed) else type(r).__name__ for r in records
+    ]
+    within = [("state_gradients", "training", step) for step in (5, 10, 15)]
+    assert told == [
+        ("gradient_flow", "init", 0),
+        ("audit", "init", 0),
+        ("state_gradients", "init", 0),
+        "Evaluation",
+        *(each for at in within for each in ("Evaluation", at)),
+        "Evaluation",
+        ("gradient_flow", "final", 20),
+        ("state_gradients", "final", 20),
+        "Trained",
+        "Result",
+    ]
     assert [r.step for r in evaluations(records)] == [0, 5, 10, 15, 20]
     done = result(records)
     assert (done.outcome, done.steps) == ("budget", 20)
@@ -195,7 +204,7 @@ def test_a_network_that_is_not_finite_at_once_has_diverged() -> None:
     done = result(records)
     assert done.outcome == "diverged"
     assert done.score == DIVERGED_SCORE
-    assert records[0] == Flow("init", None)
+    assert records[0] == Probed("gradient_flow", "init", 0, None)
 
 
 def test_a_lost_start_does_not_hide_what_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +309,9 @@ def test_a_caller_prunes_with_send(at: int) -> None:
     assert isinstance(done, Result)
     assert (done.outcome, done.steps) == ("pruned", at)
     assert [r.step for r in evaluations(records)][-1] == at
-    assert isinstance(records[-3], Flow)
+    probes = [(r.stage, r.step) for r in records if isinstance(r, Probed)]
+    assert ("final", at) in probes
+    assert ("training", at) not in probes, "the end is measured once"
 
 
 def test_a_caller_may_stop_listening() -> None:
