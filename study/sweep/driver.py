@@ -217,6 +217,8 @@ class Sweep:
         active.record.add(event.kind, event.content)
         if event.kind == "evaluation" and active.job["may_stop"]:
             pool.answer(active.job, stop=self._should_prune(active, event.content))
+        if event.kind == "probe" and "failure" in event.content:
+            self._tell_failure(event.content)
         if event.kind in ("result", "error"):
             self.deaths.over()
             del self._active[active.job["key"]]
@@ -244,6 +246,16 @@ class Sweep:
             now = int(time.time() * 1000)
             active.record.add("error", {"traceback": f"{told}\n", "ms": now})
             self.filing.take(active.record)
+
+    def _tell_failure(self, content: dict[str, Any]) -> None:
+        """Of each probe once: it may fail in every trial."""
+        told = f"probe {content['probe']!r} failed"
+        if not any(told in warning for warning in self.status.warnings):
+            last = content["failure"].strip().splitlines()[-1]
+            self.status.warnings.append(
+                f"{told} ({last}); its numbers are missing, and the runs' {content['probe']}.json says "
+                "where"
+            )
 
     def _tell_silence(self, active: Active, event: Silent) -> None:
         self.status.warnings.append(

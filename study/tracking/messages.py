@@ -26,10 +26,12 @@ def message(record: Record, config: TrialConfig) -> tuple[str, dict[str, Any]]:
 
 def _of_probe(record: Probed) -> tuple[str, dict[str, Any]]:
     found = None if record.finding is None else record.finding.as_dict()
+    place = {"probe": record.probe, "stage": record.stage, "step": record.step}
+    if record.failure:
+        return "probe", {**place, "summary": {}, "finding": None, "failure": record.failure}
     if record.probe == "gradient_flow":
         return "flow", {"stage": record.stage, "flow": found}
     if record.probe in FIRST:
         return record.probe, {record.probe: found}
-    place = {"probe": record.probe, "stage": record.stage, "step": record.step}
     numbers = {} if record.finding is None else record.finding.summary()
     return "probe", {**place, "summary": numbers, "finding": found}

@@ -49,7 +49,7 @@ class TrialRecord:
     flows: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     audit: dict[str, Any] | None = None
     writing: dict[str, Any] | None = None
-    # Of the other probes: probe, stage, step, ms, summary, finding
+    # Of the other probes, and of those that failed: probe, stage, step, ms, summary, finding, failure
     probes: list[dict[str, Any]] = field(default_factory=list)
     weights: str = ""  # as `study.trial.weights.as_text` has them
     result: dict[str, Any] | None = None
@@ -86,7 +86,8 @@ class TrialRecord:
             self.writing = content["writing"]
         elif kind == "probe":
             told = ("probe", "stage", "step", "ms", "summary", "finding")
-            self.probes.append({k: content[k] for k in told})
+            failure = {k: content[k] for k in ("failure",) if k in content}
+            self.probes.append({k: content[k] for k in told} | failure)
         elif kind == "weights":
             self.weights = content["weights"]
         elif kind == "result":
@@ -177,17 +178,23 @@ class TrialRecord:
                 "outcome": self.outcome,
                 **{f"axis.{axis}": label for axis, label in self.axes.items()},
                 **({"task.card": json.dumps(self.task)} if self.task else {}),
+                **({"probes.failed": ", ".join(failed)} if (failed := self.failed_probes) else {}),
             },
             params={**self.config, **{f"axis.{a}": label for a, label in self.axes.items()}},
             points=self._points(),
             files=files,
         )
 
+    @property
+    def failed_probes(self) -> list[str]:
+        return sorted({entry["probe"] for entry in self.probes if entry.get("failure")})
+
     def _findings(self) -> dict[str, list[dict[str, Any]]]:
         """By probe, in the order of time."""
         found: dict[str, list[dict[str, Any]]] = {}
         for entry in self.probes:
-            kept = {key: entry[key] for key in ("stage", "step", "finding")}
+            keys = ("stage", "step", "finding", "failure")
+            kept = {key: entry[key] for key in keys if key in entry}
             found.setdefault(entry["probe"], []).append(kept)
         return found
 

@@ -1,5 +1,6 @@
 """Which probes run in a trial, when, and on what."""
 
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,12 +15,14 @@ PROBED_SEQUENCES = 64
 
 @dataclass(frozen=True)
 class Probed:
-    """What a probe found after ``step`` updates; None where it says so, such as when not finite."""
+    """What a probe found after ``step`` updates; None where it says so, such as when not finite, and
+    where it raised an exception, which ``failure`` tells with its traceback."""
 
     probe: str
     stage: Stage
     step: int
     finding: Finding | None
+    failure: str = ""
 
 
 class Probing:
@@ -41,7 +44,11 @@ class Probing:
             if stage in probe.stages and probe.why_not(model, task) is None:
                 draws = generator("probes", self._config.seed, probe.name, stage, step)
                 subject = Subject(model, task, self.batch, draws, self._config.decoder.beam)
-                yield Probed(probe.name, stage, step, probe(subject))
+                try:
+                    found, failure = probe(subject), ""
+                except Exception:  # a measurement that fails costs the trial nothing else
+                    found, failure = None, traceback.format_exc()
+                yield Probed(probe.name, stage, step, found, failure)
 
     def within(self, step: int, model: Model) -> Iterator[Probed]:
         """Those within training, where one of its set points has been passed since the last time."""

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from study.networks.model import Model
-from study.probes import PROBES
+from study.probes import PROBES, Probe
 from study.probes.gradient_flow import GradientFlow
 from study.sweep import worker
 from study.tasks.base import Batch
+from study.tracking.messages import message
+from study.tracking.trial_record import TrialRecord
 from study.trial.config import TrialConfig
 from study.trial.construction import build_model
 from study.trial.probing import Probed
@@ -150,3 +152,36 @@ def test_confirmations_have_the_dear_probes(
     probes = {content["probe"] for kind, content in sent if kind == "probe"}
     assert "state_gradients" in probes
     assert (dear_probe in probes) == test
+
+
+def test_a_probe_that_fails_costs_the_trial_nothing_else(
+    dear_probe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = result(run(config(train__probes="none")))
+
+    def broken(self: Probe, subject: object) -> None:
+        if self.name == dear_probe:
+            raise ZeroDivisionError("what was not foreseen")
+        return real(self, subject)  # type: ignore[arg-type]
+
+    real = Probe.__call__
+    monkeypatch.setattr(Probe, "__call__", broken)
+    chosen = config(train__probes=f"default,{dear_probe}")
+    records = run(chosen)
+    failed = found(records, dear_probe)
+    assert failed
+    assert all(r.finding is None and "ZeroDivisionError" in r.failure for r in failed)
+    assert all(r.failure == "" for r in found(records, "gradient_flow"))
+    done = result(records)
+    assert (done.outcome, done.best, done.steps) == (plain.outcome, plain.best, plain.steps)
+
+    record = TrialRecord("k", "n", "trial", {}, start_ms=1)
+    for each in records:
+        kind, content = message(each, chosen)
+        record.add(kind, {**content, "ms": 1})
+    record = TrialRecord.from_json(record.to_json())
+    assert record.outcome == done.outcome
+    written = record.to_run()
+    assert written.tags["probes.failed"] == dear_probe
+    assert b"what was not foreseen" in written.files[f"{dear_probe}.json"]
+    assert not [p.key for p in written.points if p.key.startswith(dear_probe)]
