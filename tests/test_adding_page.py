@@ -38,7 +38,7 @@ USED = {
 RUNNER = """
 import contextlib, importlib, io, json, os, shlex, sys
 from unittest import mock
-from study.commands.cli import app
+from study.commands.entry import app
 
 commands, used = json.loads(sys.stdin.readline())
 told = {}

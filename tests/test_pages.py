@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from study.commands.cli import app
+from study.commands.entry import app
 from study.spaces.file import load
 
 ROOT = Path(__file__).resolve().parent.parent

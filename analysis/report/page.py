@@ -30,7 +30,7 @@ from analysis.findings.pruning import pruning
 from analysis.findings.sentences import findings
 from analysis.findings.summary import importances, pairs, summarize
 from analysis.statistics.few_runs import Interval
-from study.tracking import addresses
+from study.tracking import ui_pages
 
 DPI = 200
 SEED = 0  # of the bootstrap, so that the same runs give the same report
@@ -219,9 +219,9 @@ def _render(
             row["confirmed"], row["confirmations"], row["confirmed_low"], row["confirmed_high"]
         ),
         spread=_spread,
-        link=lambda run_id: f"{ui}/{addresses.run(results.experiment_id, run_id)}",
+        link=lambda run_id: f"{ui}/{ui_pages.run(results.experiment_id, run_id)}",
         outcome=lambda name: style.OUTCOMES[name][2] if name in style.OUTCOMES else name,
-        experiment_link=f"{ui}/{addresses.runs(results.experiment_id)}",
+        experiment_link=f"{ui}/{ui_pages.runs(results.experiment_id)}",
         unfinished=int(summary["unfinished"].sum()),
         planned=int(summary["planned"].sum()),
         ended=int(summary["trials"].sum()),

@@ -1,120 +1,18 @@
-"""The command line. Every command imports what it needs itself, so that ``--help`` is quick."""
+"""The commands. Every command imports what it needs itself, so that ``--help`` is quick."""
 
-import os
-import shlex
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from study.base.errors import UserError, unknown
-from study.base.interruption import first_interrupt
 from study.base.limits import SEED, WHOLE
+from study.commands.app import app, warn
 
 if TYPE_CHECKING:
     from study.trial.config import TrialConfig
-
-app = typer.Typer(
-    name="longlag",
-    help="Which recurrent network carries information and gradient across long time lags.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-
-@app.command()
-def sweep(
-    space: Annotated[
-        str, typer.Argument(help="A name in search_spaces/, or a path to a TOML file.")
-    ],
-    trials: Annotated[int | None, typer.Option(help="Trials of every arm.", min=1)] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Worker processes; by default one for each core.", min=1)
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the study; by default from its name.", min=0)
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="NAME=VALUE for all arms, such as task.path=…; repeatable."),
-    ] = None,
-    as_name: Annotated[
-        str | None, typer.Option("--as", help="Sweep under another name, as a study of its own.")
-    ] = None,
-    retry: Annotated[
-        bool, typer.Option("--retry", help="Run the trials again that ended with an error.")
-    ] = False,
-    patience: Annotated[
-        float,
-        typer.Option(
-            help="Minutes without a sign of life after which a worker is replaced.", min=0.1
-        ),
-    ] = 10.0,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(
-            help="Most minutes for one trial; a longer one waits for the next sweep.",
-            min=0.01,
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the arms and what is searched; run nothing.")
-    ] = False,
-) -> int:
-    """Run a study: every arm's trials, then the winners on fresh seeds. Run again to resume."""
-    from rich.console import Console
-
-    from study.spaces import file as space_file
-    from study.spaces import index as space_index
-    from study.trial.config import read_settings
-
-    path = space_index.find(space)
-    chosen = read_settings(settings or [])
-    loaded = space_file.load(path, chosen, trials=trials, seed=seed, name=as_name)
-    console = Console(highlight=False, markup=False)
-    count = workers or _cores()
-    if dry_run:
-        from study.commands.space_description import describe_space
-
-        console.print(describe_space(loaded, str(path)))
-        return 0
-    from study.commands.display import watch
-    from study.sweep.driver import Sweep
-    from study.sweep.execution import Patience
-
-    bounds = Patience(silence=60 * patience)
-    if time_limit is not None:
-        bounds = replace(bounds, job=60 * time_limit)
-    given = [("--trials", trials), ("--seed", seed), ("--as", as_name)]
-    given += [("--set", text) for text in settings or []]
-    options = [str(word) for flag, value in given if value is not None for word in (flag, value)]
-    again = shlex.join(["longlag", "sweep", space, *options])
-    with first_interrupt(terminate=True) as stop:  # SIGTERM: a batch system's way of saying stop
-        run = Sweep(loaded, Path(), count, stop, bounds, retry)
-        statuses = run.run()
-        try:
-            watch(statuses, f"longlag sweep {loaded.name}", console)
-        except KeyboardInterrupt:
-            statuses.close()
-            _warn(run.status.warnings)
-            done = sum(len(arm.trials) + len(arm.confirmations) for arm in run.progress.values())
-            told = f"\nstopped; {done} finished runs are kept. Go on with: {again}"
-            console.print(told, soft_wrap=True)  # the command must be one line to copy
-            return stop.exit_code
-        except UserError:
-            _warn(run.status.warnings)
-            raise
-    if not run.ran and not run.waiting:
-        console.print("nothing left to run: everything planned is there")
-    _warn([*run.status.warnings, *run.unfinished(again)])
-    console.print(
-        f"\nreport: longlag report {loaded.name}\nbrowse: longlag ui   (experiment {loaded.name!r})"
-    )
-    return 1 if run.waiting or run.status.left else 0
 
 
 @app.command()
@@ -209,7 +107,7 @@ def report(
     try:
         failed: list[str] = []
         page = write_report(store, study, folder, failed=failed)
-        _warn([*store.notices, *failed])
+        warn([*store.notices, *failed])
     except OSError as error:
         raise UserError(f"cannot write the report to {folder}: {error.strerror}") from None
     print(f"report: {page}")
@@ -325,105 +223,11 @@ def gradient(
     return 0
 
 
-@app.command()
-def bench(
-    what: Annotated[str, typer.Argument(help="cells or probes.")],
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Which of them; by default all.")
-    ] = None,
-    repeats: Annotated[
-        int | None,
-        typer.Option(help="Timings of each; by default 7, of a probe 3.", min=1, max=1000),
-    ] = None,
-    size: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Of cells: BATCH,STEPS,HIDDEN,INPUTS; again for more; by default five sizes."
-        ),
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the rows to this file.")
-    ] = None,
-) -> int:
-    """Time the native engine against torch's own cells, or the probes against training."""
-    if what not in ("cells", "probes"):
-        raise unknown("benchmark", what, ["cells", "probes"])
-    from rich.console import Console
-
-    if what == "probes":
-        if size:
-            raise UserError("--size is of cells; probes are timed on the networks of quickstart")
-        return _bench_probes(names or None, repeats or 3, json_file)
-    from study.commands.bench import SIZES, bench_cells, print_table, read_size
-
-    sizes = [read_size(text) for text in size or ()] or SIZES
-    with Console(stderr=True).status("compiling and timing …") as status:
-        rows = bench_cells(
-            names or None,
-            sizes,
-            repeats or 7,
-            json_file,
-            told=lambda row: status.update(f"{row['cell']} measured; the table comes at the end"),
-        )
-    print_table(rows)
-    return 0
-
-
-def _bench_probes(names: list[str] | None, repeats: int, json_file: Path | None) -> int:
-    from rich.console import Console
-
-    from study.commands.bench_probes import bench_probes, print_costs
-    from study.spaces import file as space_file
-    from study.spaces import index as space_index
-
-    space = space_file.load(space_index.find("quickstart"))
-    with Console(stderr=True).status("training and timing …") as status:
-        rows = bench_probes(
-            space,
-            names,
-            repeats,
-            json_file,
-            told=lambda arm: status.update(f"{arm}; the table comes at the end"),
-        )
-    print_costs(rows, space.name)
-    return 0
-
-
-def _warn(warnings: list[str]) -> None:
-    for warning in warnings:
-        print(f"longlag: {warning}", file=sys.stderr)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        import study
-
-        print(f"longlag {study.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
-    """Which recurrent network carries information and gradient across long time lags."""
-
-
 def _configuration(path: Path | None, settings: list[str]) -> "TrialConfig":
     from study.trial.config import TrialConfig, merge, read_settings
 
     base = TrialConfig.from_file(path).flat() if path else {}
     return TrialConfig.from_flat(merge(base, read_settings(settings)))
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        return os.cpu_count() or 1
 
 
 def _interrupt(*_: object) -> None:

@@ -9,7 +9,10 @@ import typer
 from typer.exceptions import TyperException
 
 from study.base.errors import INTERRUPTED, UserError, one_line
-from study.commands.cli import app
+from study.commands.app import app
+
+# Importing them adds their commands, in the order of the help.
+from study.commands import sweeping, cli, benchmarks  # noqa: F401  # isort: skip
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from study.networks.model import Model
 from study.probes.writing import beginning, go_on
 from study.tasks import TASKS
 from study.tasks.base import NO_TARGET, Batch, Task, one_hot
-from study.tasks.drawing import grey_blocks
 from study.tasks.generating import GeneratingTask
+from study.tasks.sketch import grey_blocks
 from study.tracking.run_record import card_of
 from study.tracking.store import SINGLE_RUNS, Store
 from study.trial.config import TrialConfig, flatten

@@ -14,8 +14,8 @@ from study.base.toml import Scalar
 from study.commands.layout import fact_table
 from study.tasks import TASKS
 from study.tasks.base import Task
-from study.tasks.drawing import example
 from study.tasks.kept_baselines import fitted, known
+from study.tasks.sketch import example
 
 
 def describe_task(

@@ -13,8 +13,8 @@ from study.networks.decoding import beam, greedy, sample
 from study.networks.model import Model
 from study.probes.base import PROBES
 from study.tasks.base import NO_TARGET, Batch, Task, one_hot
-from study.tasks.drawing import grey_blocks
 from study.tasks.generating import GeneratingTask
+from study.tasks.sketch import grey_blocks
 
 EXAMPLES = 6
 TEMPERATURES = (0.5, 1.0)

@@ -1,8 +1,7 @@
 """All that a task is written with: the kinds of tasks, their batches, parts and measures."""
 
 from study.tasks.batch import Batch
-from study.tasks.dataset import DatasetTask
-from study.tasks.drawn import SyntheticTask, between
+from study.tasks.dataset_task import DatasetTask
 from study.tasks.fingerprint import fingerprint
 from study.tasks.measures import (
     NO_TARGET,
@@ -15,8 +14,9 @@ from study.tasks.measures import (
     squared_error_where_asked,
     step_chance,
 )
-from study.tasks.parts import HeldOut, Part
+from study.tasks.partition import HeldOut, Part
 from study.tasks.symbols import RARE, legible, one_hot
+from study.tasks.synthetic_task import SyntheticTask, between
 from study.tasks.task import LabelTask, Reads, Task
 
 __all__ = [

@@ -11,7 +11,7 @@ from torch.nn import functional
 from study.base.threads import one_thread
 from study.tasks.base import Batch, SyntheticTask, Task
 from study.tasks.forecasting import few
-from study.tasks.parts import MOST
+from study.tasks.partition import MOST
 
 SEQUENCES = 4_000  # of training that a readout is fitted to …
 NUMBERS = 1_000_000  # … or as many as have so many features

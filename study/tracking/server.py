@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from study.base.errors import UserError
-from study.tracking.addresses import experiments, runs
 from study.tracking.relocation import ARTIFACTS, FOLDER, recorded
 from study.tracking.store import Store
 from study.tracking.store_address import given_address, without_password
+from study.tracking.ui_pages import experiments, runs
 from study.tracking.views import saved
 
 HOST = "127.0.0.1"

@@ -20,7 +20,7 @@ from study.base.limits import EXPERIMENT_TAG, KEY
 from study.base.toml import Scalar
 from study.cells import CELLS
 from study.spaces.space import Arm, Space, complete
-from study.tracking.addresses import runs
+from study.tracking.ui_pages import runs
 from study.tracking.view_state import (
     bar_chart,
     charts_of,

@@ -60,8 +60,8 @@ def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 20)
-    monkeypatch.setattr("study.tasks.drawn.TEST_SEQUENCES", 20)
+    monkeypatch.setattr("study.tasks.synthetic_task.VALIDATION_SEQUENCES", 20)
+    monkeypatch.setattr("study.tasks.synthetic_task.TEST_SEQUENCES", 20)
 
 
 @pytest.fixture

@@ -219,8 +219,8 @@ def test_the_audit_names_encoder_and_decoder() -> None:
 def test_a_trial_learns_and_repeats(
     attention: str, forcing: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 40)
-    monkeypatch.setattr("study.tasks.drawn.TEST_SEQUENCES", 30)
+    monkeypatch.setattr("study.tasks.synthetic_task.VALIDATION_SEQUENCES", 40)
+    monkeypatch.setattr("study.tasks.synthetic_task.TEST_SEQUENCES", 30)
     c = config(
         attention=attention,
         decoder__teacher_forcing=forcing,
@@ -250,7 +250,7 @@ def test_a_trial_learns_and_repeats(
 
 @pytest.mark.parametrize("clip", ["norm", "signal", "percentile"])
 def test_clipping_rules_reach_every_part(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 20)
+    monkeypatch.setattr("study.tasks.synthetic_task.VALIDATION_SEQUENCES", 20)
     c = config(clip=clip, attention="hard", train__steps=4, train__evaluate_every=4)
     before = build_model(c).state_dict()
     records = list(train(c))
@@ -396,7 +396,7 @@ def test_examples_show_what_was_read_wanted_and_written() -> None:
 
 def test_attention_aligns_where_the_alignment_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     # Nothing is handed over, so all that is right was looked up; a second and a half.
-    monkeypatch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 250)
+    monkeypatch.setattr("study.tasks.synthetic_task.VALIDATION_SEQUENCES", 250)
     c = TrialConfig.from_flat(
         {
             "task": "transduction",
@@ -452,7 +452,7 @@ def longlag(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 40)
+    monkeypatch.setattr("study.tasks.synthetic_task.VALIDATION_SEQUENCES", 40)
     return tmp_path
 
 

@@ -194,7 +194,7 @@ def test_the_gradient_flow_is_the_top_layers_forward_direction() -> None:
 
 @pytest.mark.parametrize("clip", ["norm", "signal"])
 def test_a_network_of_several_layers_trains(monkeypatch: pytest.MonkeyPatch, clip: str) -> None:
-    monkeypatch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 60)
+    monkeypatch.setattr("study.tasks.synthetic_task.VALIDATION_SEQUENCES", 60)
     c = config(
         model__layers=2,
         model__bidirectional=True,

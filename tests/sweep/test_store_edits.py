@@ -39,8 +39,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[S
     copy_database(empty_store, place)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("study.sweep.driver.LocalPool", Inline)
-        patch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 50)
-        patch.setattr("study.tasks.drawn.TEST_SEQUENCES", 50)
+        patch.setattr("study.tasks.synthetic_task.VALIDATION_SEQUENCES", 50)
+        patch.setattr("study.tasks.synthetic_task.TEST_SEQUENCES", 50)
         s = space(place, ONE_ARM, 2)
         sweep(s, place)
     return s, place
@@ -231,8 +231,8 @@ def many(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[S
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("study.sweep.driver.LocalPool", Inline)
         patch.setattr("study.tracking.trial_record.gradient_flow_picture", lambda *_: b"png")
-        patch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 50)
-        patch.setattr("study.tasks.drawn.TEST_SEQUENCES", 50)
+        patch.setattr("study.tasks.synthetic_task.VALIDATION_SEQUENCES", 50)
+        patch.setattr("study.tasks.synthetic_task.TEST_SEQUENCES", 50)
         s = space(place, text, 1, 5)
         sweep(s, place)
     return s, place

@@ -412,8 +412,8 @@ def folder(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -
     copy_database(empty_store, tmp_path)
     monkeypatch.setattr(study.sweep.driver, "LocalPool", Inline)
     monkeypatch.setattr("study.tracking.trial_record.gradient_flow_picture", lambda *_: b"png")
-    monkeypatch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 50)
-    monkeypatch.setattr("study.tasks.drawn.TEST_SEQUENCES", 50)
+    monkeypatch.setattr("study.tasks.synthetic_task.VALIDATION_SEQUENCES", 50)
+    monkeypatch.setattr("study.tasks.synthetic_task.TEST_SEQUENCES", 50)
     monkeypatch.setattr(Inline, "submitted", [])
     monkeypatch.setattr("study.sweep.filing._LAST_TRY_SECONDS", 0)
     return tmp_path

@@ -17,7 +17,7 @@ from study.commands.task_description import describe_task
 from study.tasks import TASKS
 from study.tasks.base import Batch, DatasetTask, SyntheticTask, Task
 from study.tasks.baselines import baselines
-from study.tasks.parts import belongs, variety
+from study.tasks.partition import belongs, variety
 
 # A count of each symbol so far is a memory, only of no order. Where the symbol that is asked for is of
 # the few that occur once and nowhere else, remembering it is all that the source asks for.

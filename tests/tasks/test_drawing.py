@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from study.tasks import TASKS
-from study.tasks.drawing import WIDTH, _written, bars, example, grey_blocks, shorter
+from study.tasks.sketch import WIDTH, _written, bars, example, grey_blocks, shorter
 from study.tasks.written.number_names import words
 from study.tasks.written.number_words import NumberWords
 

@@ -49,7 +49,7 @@ def test_other_options_other_sequences_and_other_code_have_others(
     fitted(named("latching"))
     assert known(named("latching", length=50)) is None
     with monkeypatch.context() as patch:
-        patch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 900)
+        patch.setattr("study.tasks.synthetic_task.VALIDATION_SEQUENCES", 900)
         assert known(named("latching")) is None
     with monkeypatch.context() as patch:
         patch.setattr(kept_baselines, "_digest", lambda files: "of other code")

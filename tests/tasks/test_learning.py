@@ -138,7 +138,7 @@ def with_answers_of_others(task: Task) -> Task:
 def test_an_lstm_learns_it_unless_the_answers_are_those_of_other_sequences(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 250)
+    monkeypatch.setattr("study.tasks.synthetic_task.VALIDATION_SEQUENCES", 250)
     config = easiest(name, tmp_path)
     steps, _ = training(config)
     assert steps, "not learned"

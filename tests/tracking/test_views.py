@@ -8,7 +8,7 @@ import pytest
 from study.spaces.file import load
 from study.spaces.index import available
 from study.spaces.space import Space
-from study.tracking import addresses
+from study.tracking import ui_pages
 from study.tracking.messages import message
 from study.tracking.notes import arm_note, experiment_note
 from study.tracking.server import front, view_links
@@ -222,9 +222,9 @@ def test_the_first_page_is_the_table_of_the_only_study_or_the_list(tmp_path, mon
 
 def test_every_page_is_of_the_side_for_training_models():
     for page in (
-        addresses.experiments(),
-        addresses.runs("7"),
-        addresses.run("7", "a1b2"),
+        ui_pages.experiments(),
+        ui_pages.runs("7"),
+        ui_pages.run("7", "a1b2"),
         children_url("7", "a1b2"),
         *(view.url("7") for view in views(space())),
     ):

@@ -39,7 +39,7 @@ def result(records: list[Record]) -> Result:
 
 @pytest.fixture(autouse=True)
 def small_held_out_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 200)
+    monkeypatch.setattr("study.tasks.synthetic_task.VALIDATION_SEQUENCES", 200)
 
 
 def test_every_number_is_uniform_in_the_range() -> None:

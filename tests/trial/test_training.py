@@ -28,8 +28,8 @@ from study.trial.training import (
 
 @pytest.fixture(autouse=True)
 def small_held_out_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.tasks.drawn.VALIDATION_SEQUENCES", 60)
-    monkeypatch.setattr("study.tasks.drawn.TEST_SEQUENCES", 300)
+    monkeypatch.setattr("study.tasks.synthetic_task.VALIDATION_SEQUENCES", 60)
+    monkeypatch.setattr("study.tasks.synthetic_task.TEST_SEQUENCES", 300)
 
 
 TINY = {

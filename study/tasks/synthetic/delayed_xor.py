@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from study.tasks import TASKS
 from study.tasks.base import Batch, SyntheticTask, between, squared_error_where_asked
-from study.tasks.parts import power
+from study.tasks.partition import power
 
 
 @TASKS.register

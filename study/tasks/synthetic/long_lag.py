@@ -17,7 +17,7 @@ from study.tasks.base import (
     one_hot,
     outputs_within,
 )
-from study.tasks.parts import power
+from study.tasks.partition import power
 
 
 @TASKS.register

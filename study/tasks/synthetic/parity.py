@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from study.tasks import TASKS
 from study.tasks.base import Batch, LabelTask, SyntheticTask, between
-from study.tasks.parts import power, variety
+from study.tasks.partition import power, variety
 
 
 @TASKS.register

@@ -9,7 +9,7 @@ from torch import Generator
 
 from study.tasks import TASKS
 from study.tasks.base import Batch, LabelTask, SyntheticTask, between, one_hot
-from study.tasks.parts import power
+from study.tasks.partition import power
 
 SYMBOLS = 100
 

@@ -19,7 +19,7 @@ from study.tasks.base import (
     one_hot,
     outputs_within,
 )
-from study.tasks.parts import power
+from study.tasks.partition import power
 
 START, END, X, Y = 0, 1, 2, 3
 DISTRACTORS = (4, 5, 6, 7)

@@ -11,7 +11,7 @@ from torch import Generator
 
 from study.tasks import TASKS
 from study.tasks.base import Batch, LabelTask, SyntheticTask, between, one_hot
-from study.tasks.parts import power
+from study.tasks.partition import power
 
 CHANNELS = 6
 PLACES = {2: (1, 5), 3: (1, 3, 6)}  # the tenths of L in which A or B is shown

@@ -17,7 +17,7 @@ from study.tasks.base import (
     one_hot,
     outputs_within,
 )
-from study.tasks.parts import power
+from study.tasks.partition import power
 
 MOST_EXTRA = 99  # k of the suffix; more come with probability 0.9^100 = 2.7e-5 and are not drawn
 

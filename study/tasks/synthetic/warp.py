@@ -17,7 +17,7 @@ from study.tasks.base import (
     cross_entropy_where_asked,
     one_hot,
 )
-from study.tasks.parts import power
+from study.tasks.partition import power
 
 LETTERS = 10
 

@@ -19,7 +19,7 @@ from study.tasks.base import (
     step_chance,
 )
 from study.tasks.generating import GeneratingTask
-from study.tasks.parts import power, variety
+from study.tasks.partition import power, variety
 
 # 128 letters and figures, each as wide as a character: ASCII's, and Latin letters with accents.
 _ACCENTED = "".join(c for c in map(chr, range(0xC0, 0x180)) if c.isalpha())

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from study.base.seeding import generator
 from study.tasks.batch import Batch
-from study.tasks.parts import FEWEST, MOST, HeldOut, Part, belongs
+from study.tasks.partition import FEWEST, MOST, HeldOut, Part, belongs
 from study.tasks.task import TEST_SEQUENCES, Task
 
 VALIDATION_SEQUENCES = 1_000
@@ -24,7 +24,7 @@ class SyntheticTask(Task):
 
     @property
     def variety(self) -> float:
-        """How many different sequences there are, 1/Σp² (`parts.variety`); infinitely many numbers."""
+        """How many different sequences there are, 1/Σp² (`partition.variety`); infinitely many numbers."""
         return math.inf
 
     @property
