@@ -111,8 +111,15 @@ class Store(Reader):
         experiment_id, present = found.experiment_id, found.tags
         for key, value in tags.items():
             if present.get(key) != value:
-                self._client.set_experiment_tag(experiment_id, key, value)
+                self._tag(experiment_id, key, value)
         return str(experiment_id)
+
+    def _tag(self, experiment_id: str, key: str, value: str) -> None:
+        """Two that give a tag its first value at once: MLflow has one of them fail."""
+        try:
+            self._client.set_experiment_tag(experiment_id, key, value)
+        except MlflowException:
+            self._client.set_experiment_tag(experiment_id, key, value)
 
     def write(self, experiment_id: str, run: RunToWrite) -> str:
         """Write a run, or complete it when one with its key is there. Returns its id."""

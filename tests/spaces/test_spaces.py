@@ -519,7 +519,7 @@ def test_bytes_that_are_no_text_and_folders_are_refused(tmp_path: Path) -> None:
         ("quikstart", "did you mean 'quickstart'"),
         ("nothing.toml", "no such file"),
         ("../quickstart", "letters, digits"),
-        ("..", "letters, digits"),
+        ("..", "is a folder"),
         ("", "letters, digits"),
         ("a" * 5000, "at most 64"),
         ("a\0b", "letters, digits"),

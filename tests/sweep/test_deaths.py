@@ -29,6 +29,7 @@ trials = 2
 confirmations = 1
 
 [fixed]
+train.probes = "gradient_flow,audit,writing"
 task.length = 5
 model.hidden = 4
 train.batch = 4

@@ -180,6 +180,7 @@ trials = 4
 confirmations = 1
 
 [fixed]
+train.probes = "gradient_flow,audit,writing"
 task.length = 5
 model.hidden = 4
 train.batch = 4

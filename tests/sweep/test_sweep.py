@@ -46,6 +46,7 @@ trials = {trials}
 confirmations = 2
 
 [fixed]
+train.probes = "gradient_flow,audit,writing"
 task.length = 5
 model.hidden = 4
 train.batch = 4
