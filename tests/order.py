@@ -5,9 +5,11 @@ from pathlib import Path
 LONGEST = (
     "test_sweep",
     "test_jacobian",  # compiles the catalogue
+    "test_deaths",
     "test_criteria",
     "test_learning",
     "test_store_faults",
+    "test_lease",
     "test_tasks",
     "test_figures",
     "test_deep_passes",
@@ -16,6 +18,8 @@ LONGEST = (
     "test_store_edits",
     "test_installation",
     "test_within_torch",
+    "test_quick_commands",
+    "test_adding_page",
     "test_tracking",
     "test_credit",
     "test_reference_engine",

@@ -27,7 +27,8 @@ from study.spaces.space import Space
 from study.trial.config import Flat, TrialConfig
 from study.trial.construction import build_model
 from study.trial.probing import PROBED_SEQUENCES
-from study.trial.training import Evaluation, Trained, train
+from study.trial.records import Evaluation, Trained
+from study.trial.training import train
 
 COLUMNS = (
     "probe",

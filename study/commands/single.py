@@ -22,7 +22,8 @@ from study.tracking.store_errors import StoreError, reason
 from study.tracking.trial_record import TrialRecord
 from study.tracking.views import CUSTOM_MODELS
 from study.trial.config import TrialConfig
-from study.trial.training import MET, Evaluation, train_until
+from study.trial.records import Evaluation
+from study.trial.training import MET, train_until
 
 GIVES_UP = "ends at the next evaluation and is recorded; Ctrl-C again gives it up\n"
 NOTE = "Single runs of `longlag train`, each with its `config.toml` to run it again."

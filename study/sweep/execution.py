@@ -25,8 +25,9 @@ _MOST_A_LOOK_SECONDS = 2.0
 @dataclass(frozen=True)
 class Patience:
     """How long, in seconds, a worker may be silent before that is told, and before it is replaced,
-    and how long it may be at one job. It gives a sign of life every few seconds."""
+    and how long it may be at one job; and how often it gives a sign of life."""
 
+    alive: float = 2.0
     told: float = 60.0
     silence: float = 600.0
     job: float = math.inf
@@ -87,7 +88,7 @@ class LocalPool:
     _looked: float = field(default_factory=time.monotonic)
 
     def __enter__(self) -> "LocalPool":
-        self._workers = [_start() for _ in range(self.size)]
+        self._workers = [_start(self.patience.alive) for _ in range(self.size)]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -178,7 +179,7 @@ class LocalPool:
         worker.process.kill()
         worker.process.join()
         worker.pipe.close()
-        self._workers[index] = _start()
+        self._workers[index] = _start(self.patience.alive)
         if worker.job is None:
             return None
         return Died(worker.job, why or _ending(worker.process.exitcode), too_long)
@@ -203,13 +204,13 @@ def _tell(worker: _Worker, message: dict[str, Any]) -> None:
         worker.pipe.send_bytes(json.dumps(message).encode())
 
 
-def _start() -> _Worker:
+def _start(alive_seconds: float) -> _Worker:
     # Read by the numerical libraries when the worker loads them.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     context = get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=work, args=(there,), daemon=True)
+    process = context.Process(target=work, args=(there, alive_seconds), daemon=True)
     # A Ctrl-C between the process's start and its first line must not reach it.
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -10,8 +10,6 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-ALIVE_SECONDS = 2.0  # between two signs of life
-
 # Of the machine, not of a configuration: another try, or another machine, may have room.
 _SHORT = {
     errno.ENOMEM,
@@ -45,12 +43,12 @@ class _Line:
         return json.loads(self._pipe.recv_bytes())
 
 
-def main(pipe: Connection) -> None:
-    """Serve jobs until the pipe closes. One job at a time, one thread, and one that says every few
-    seconds that the process lives."""
+def main(pipe: Connection, alive_seconds: float) -> None:
+    """Serve jobs until the pipe closes. One job at a time, one thread, and one that says every so often
+    that the process lives."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     line = _Line(pipe)
-    threading.Thread(target=_live, args=(line,), daemon=True).start()
+    threading.Thread(target=_live, args=(line, alive_seconds), daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
@@ -61,9 +59,9 @@ def main(pipe: Connection) -> None:
         os._exit(0)  # the driver is gone; there is nobody to tell
 
 
-def _live(line: _Line) -> None:
+def _live(line: _Line, seconds: float) -> None:
     while True:
-        time.sleep(ALIVE_SECONDS)
+        time.sleep(seconds)
         try:
             line.send("alive")
         except OSError:
@@ -73,7 +71,8 @@ def _live(line: _Line) -> None:
 def _work(line: _Line, job: dict[str, Any]) -> None:
     from study.tracking.messages import message
     from study.trial.config import TrialConfig
-    from study.trial.training import Trained, train_until
+    from study.trial.records import Trained
+    from study.trial.training import train_until
 
     line.key = job["key"]
     line.send("started")

@@ -4,7 +4,7 @@ from typing import Any
 
 from study.trial.config import TrialConfig
 from study.trial.probing import Probed
-from study.trial.training import Evaluation, Record, Trained
+from study.trial.records import Evaluation, Record, Trained
 from study.trial.weights import as_text
 
 # Those that came first have messages and metric names of their own, as earlier versions spooled them.

@@ -4,12 +4,11 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from study.base.seeding import generator
 from study.clipping import Clipped
@@ -25,70 +24,12 @@ from study.trial.config import TrialConfig
 from study.trial.construction import build_model
 from study.trial.divergence import Divergence
 from study.trial.guessing import guesses
-from study.trial.probing import Probed, Probing
+from study.trial.probing import Probing
+from study.trial.records import Evaluation, Outcome, Record, Result, Trained
 from study.trial.sections import TrainConfig
 
 EVALUATION_CHUNK = 500  # sequences at once, to bound memory
 MOST_WEIGHTS = 20_000_000
-
-Outcome = Literal["solved", "budget", "pruned", "diverged"]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Measured after ``step`` updates: curves such as "train/loss" and "validation/loss"."""
-
-    step: int
-    values: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a trial ended.
-
-    "solved" when the task's criterion was met on the validation set and then on sequences that had not
-    been looked at (`Task.confirmation`), "budget" when the updates ran out, "pruned" when the caller
-    stopped it, "diverged" when the clipped gradient was not finite or an explosion of the training loss
-    lasted: see `study.trial.divergence.Divergence`.
-    ``clip_rate`` is the share of ``steps`` in which the rule changed the gradient. ``score`` is what
-    a search minimizes: see `score`. ``test`` is empty unless asked for. ``seconds_per_step`` is
-    processor time, which what else runs on the machine distorts least; ``wall_seconds`` counts
-    everything, evaluations too. ``test`` are the task's scores, and under MET 1 when they meet the
-    criterion, else 0.
-    """
-
-    outcome: Outcome
-    score: float
-    steps: int
-    best_step: int
-    best: dict[str, float]
-    final: dict[str, float]
-    parameters: int
-    clip_rate: float
-    skipped_steps: int
-    wall_seconds: float
-    seconds_per_step: float
-    test: dict[str, float] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """The parameters that solved the task, or else those of the best validation loss, by name."""
-
-    parameters: dict[str, Tensor]
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Trained) or self.parameters.keys() != other.parameters.keys():
-            return False
-        return all(torch.equal(p, other.parameters[n]) for n, p in self.parameters.items())
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-Record = Evaluation | Probed | Trained | Result
 
 DIVERGED_SCORE = 10.0
 MET = "criterion_met"

@@ -16,7 +16,8 @@ from study.engines.denormals import flushed
 from study.probes import Probe
 from study.trial import training
 from study.trial.config import TrialConfig
-from study.trial.training import Evaluation, Record, Result, train
+from study.trial.records import Evaluation, Record, Result
+from study.trial.training import train
 
 FTZ, DAZ = 0x8000, 0x40
 MXCSR = 28  # where it lies in glibc's fenv_t on x86-64

@@ -18,7 +18,8 @@ from study.engines.native import engine as native
 from study.engines.recording import StateGradients
 from study.language.nonlinearities import NONLINEARITIES
 from study.trial.config import TrialConfig
-from study.trial.training import Evaluation, train
+from study.trial.records import Evaluation
+from study.trial.training import train
 
 pytestmark = pytest.mark.usefixtures("catalogue_kernels")
 

@@ -31,7 +31,8 @@ from study.tasks.generating import GeneratingTask
 from study.trial.config import TrialConfig
 from study.trial.construction import build_model
 from study.trial.probing import Probed
-from study.trial.training import Evaluation, Record, Result, Trained, evaluate, train
+from study.trial.records import Evaluation, Record, Result, Trained
+from study.trial.training import evaluate, train
 
 
 def config(**changes: object) -> TrialConfig:

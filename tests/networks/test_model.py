@@ -18,7 +18,8 @@ from study.tasks.base import Batch
 from study.trial.config import TrialConfig
 from study.trial.construction import build_model
 from study.trial.probing import Probed
-from study.trial.training import Evaluation, Result, train
+from study.trial.records import Evaluation, Result
+from study.trial.training import train
 
 
 def config(**changes: object) -> TrialConfig:

@@ -145,8 +145,8 @@ def begun(event: Any) -> bool:
 
 @pytest.fixture
 def pool() -> Iterator[LocalPool]:
-    # Signs of life come every 2 s, later on a busy machine.
-    with LocalPool(1, Patience(told=5, silence=9)) as running:
+    # Signs of life come late on a busy machine.
+    with LocalPool(1, Patience(alive=0.2, told=3, silence=5)) as running:
         yield running
 
 
@@ -189,12 +189,12 @@ def test_a_driver_that_was_stopped_itself_blames_no_worker() -> None:
 
 
 def test_a_worker_that_computes_for_long_without_a_word_is_not_silent() -> None:
-    with LocalPool(1, Patience(told=6, silence=9)) as pool:
+    with LocalPool(1, Patience(alive=0.2, told=3, silence=4)) as pool:
         long = job("long")
         long["config"] |= {"train.evaluate_every": 10**6, "train.steps": 10**6}
         pool.submit(long)
         until(pool, lambda e: isinstance(e, Message) and e.kind == "evaluation")
-        end = time.monotonic() + 12
+        end = time.monotonic() + 6
         while time.monotonic() < end:
             assert not [e for e in pool.events(0.5) if isinstance(e, (Died, Silent))]
 

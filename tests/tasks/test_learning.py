@@ -17,7 +17,8 @@ from learnable_files import digits, peaks, rounds
 from study.tasks import TASKS
 from study.tasks.base import Batch, Task
 from study.trial.config import TrialConfig
-from study.trial.training import Evaluation, train
+from study.trial.records import Evaluation
+from study.trial.training import train
 
 # Of each task its parameters, and of the network and its training what differs from NETWORK.
 EASIEST: dict[str, dict[str, object]] = {

@@ -6,7 +6,8 @@ from study.tracking.messages import message
 from study.tracking.trial_record import TrialRecord
 from study.trial.config import TrialConfig
 from study.trial.probing import Probed
-from study.trial.training import Evaluation, Result, train
+from study.trial.records import Evaluation, Result
+from study.trial.training import train
 
 
 def record(**flat: Any) -> TrialRecord:

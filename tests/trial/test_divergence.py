@@ -11,7 +11,8 @@ from study.trial.config import TrialConfig
 from study.trial.construction import build_model
 from study.trial.divergence import EXPLODED, LASTING_UPDATES, Divergence
 from study.trial.guessing import guesses
-from study.trial.training import DIVERGED_SCORE, Evaluation, Result, score, train
+from study.trial.records import Evaluation, Result
+from study.trial.training import DIVERGED_SCORE, score, train
 
 FINITE = Clipped.unchanged(1.0)
 IRNN = {

@@ -10,7 +10,8 @@ from study.base.errors import UserError
 from study.trial.config import TrialConfig
 from study.trial.construction import build_model
 from study.trial.guessing import guesses
-from study.trial.training import Evaluation, Record, Result, train
+from study.trial.records import Evaluation, Record, Result
+from study.trial.training import train
 
 LATCH = {
     "task.name": "latching",

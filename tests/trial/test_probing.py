@@ -15,7 +15,8 @@ from study.tracking.trial_record import TrialRecord
 from study.trial.config import TrialConfig
 from study.trial.construction import build_model
 from study.trial.probing import Probed
-from study.trial.training import Record, Result, Trained, train
+from study.trial.records import Record, Result, Trained
+from study.trial.training import train
 
 TINY = {
     "task.name": "adding",

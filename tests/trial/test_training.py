@@ -14,16 +14,8 @@ from study.tasks.base import Batch, Task
 from study.trial.config import TrialConfig
 from study.trial.construction import build_model
 from study.trial.probing import Probed
-from study.trial.training import (
-    DIVERGED_SCORE,
-    Evaluation,
-    Record,
-    Result,
-    Trained,
-    evaluate,
-    score,
-    train,
-)
+from study.trial.records import Evaluation, Record, Result, Trained
+from study.trial.training import DIVERGED_SCORE, evaluate, score, train
 
 
 @pytest.fixture(autouse=True)

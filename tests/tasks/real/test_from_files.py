@@ -15,7 +15,8 @@ from study.base.errors import UserError
 from study.tasks import TASKS
 from study.tasks.base import Batch, Task
 from study.trial.config import TrialConfig, known_names
-from study.trial.training import Result, train
+from study.trial.records import Result
+from study.trial.training import train
 
 NEEDY = [name for name, cls in TASKS.items() if cls.needs_files]
 

@@ -19,7 +19,8 @@ from study.tasks.real import corpora
 from study.tasks.real.characters import Characters
 from study.tasks.real.csv_text import CsvText
 from study.trial.config import TrialConfig
-from study.trial.training import Result, train
+from study.trial.records import Result
+from study.trial.training import train
 
 
 def named(name: str, **parameters: object) -> Any:

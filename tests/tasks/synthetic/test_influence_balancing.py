@@ -13,7 +13,8 @@ from study.tasks import TASKS
 from study.tasks.synthetic.influence_balancing import InfluenceBalancing
 from study.trial.config import TrialConfig
 from study.trial.construction import build_model
-from study.trial.training import Evaluation, Result, train
+from study.trial.records import Evaluation, Result
+from study.trial.training import train
 
 NETWORK = {
     "task": "influence-balancing",
