@@ -268,33 +268,46 @@ def test_workers_killed_for_long_stop_the_sweep_and_use_up_no_trial(tmp_path: Pa
     assert sorted(outcomes(tmp_path)) == ["budget"] * 6
 
 
-def test_a_machine_without_memory_uses_up_no_trial(tmp_path: Path) -> None:
+def raising(folder: Path, error: str) -> dict[str, str]:
+    """The environment of processes in which no GRU can be built."""
+    place = folder / "broken"
+    place.mkdir()
+    # Every process of Python reads this file; only those that train load the program for it.
+    (place / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Hook:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'study.trial.training':\n"
+        "            sys.meta_path.remove(self)\n"
+        "            import study.trial.construction as construction\n"
+        "            real = construction.build_model\n"
+        "            def build_model(config):\n"
+        "                if config.cell.name == 'gru':\n"
+        f"                    raise {error}\n"
+        "                return real(config)\n"
+        "            construction.build_model = build_model\n"
+        "sys.meta_path.insert(0, Hook())\n"
+    )
+    return {"PYTHONPATH": os.pathsep.join([str(place), HERE])}
+
+
+def test_a_machine_without_memory_uses_up_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The failure that torch reports, in every trial of one arm, until there is memory again.
     (tmp_path / "tiny.toml").write_text(SPACE.format(steps=60))
-    short = tmp_path / "short"
-    short.mkdir()
-    (short / "sitecustomize.py").write_text(
-        "import os\n"
-        "if os.environ.get('NO_ROOM'):\n"
-        "    import study.trial.training as training\n"
-        "    real = training.build_model\n"
-        "    def build_model(config):\n"
-        "        if config.cell.name == 'gru':\n"
-        '            raise RuntimeError("DefaultCPUAllocator: can\'t allocate memory")\n'
-        "        return real(config)\n"
-        "    training.build_model = build_model\n"
-    )
-    path = os.pathsep.join([str(short), HERE])
-    driver = command(tmp_path, PYTHONPATH=path, NO_ROOM="1")
+    space = load(tmp_path / "tiny.toml")
+    broken = raising(tmp_path, 'RuntimeError("DefaultCPUAllocator: can\'t allocate memory")')
+    driver = command(tmp_path, **broken)
     out, err = driver.communicate(timeout=300)
     assert driver.returncode == 1, out + err
     assert err.count("can't allocate memory; it is set aside") == 2, err
     assert "3 runs still to do" in err
     assert sorted(outcomes(tmp_path)) == ["budget"] * 3
 
-    out, err = command(tmp_path, PYTHONPATH=path).communicate(timeout=300)
-    assert sorted(outcomes(tmp_path)) == ["budget"] * 6, out + err
-    assert "still to do" not in err
+    monkeypatch.chdir(tmp_path)
+    *_, last = Sweep(space, tmp_path, 2).run()
+    assert (last.left, sorted(outcomes(tmp_path))) == (0, ["budget"] * 6)
 
 
 def test_what_failed_by_itself_is_run_again_when_asked(
@@ -302,21 +315,8 @@ def test_what_failed_by_itself_is_run_again_when_asked(
 ) -> None:
     (tmp_path / "tiny.toml").write_text(SPACE.format(steps=20))
     space = load(tmp_path / "tiny.toml")
-    short = tmp_path / "broken"
-    short.mkdir()
-    (short / "sitecustomize.py").write_text(
-        "import os\n"
-        "if os.environ.get('BROKEN'):\n"
-        "    import study.trial.training as training\n"
-        "    real = training.build_model\n"
-        "    def build_model(config):\n"
-        "        if config.cell.name == 'gru':\n"
-        "            raise ZeroDivisionError('a fault of the program')\n"
-        "        return real(config)\n"
-        "    training.build_model = build_model\n"
-    )
-    path = os.pathsep.join([str(short), HERE])
-    out, err = command(tmp_path, PYTHONPATH=path, BROKEN="1").communicate(timeout=300)
+    broken = raising(tmp_path, "ZeroDivisionError('a fault of the program')")
+    out, err = command(tmp_path, **broken).communicate(timeout=300)
     assert "2 runs failed" in err, out + err
     assert "longlag sweep tiny.toml --retry" in err
     assert sorted(outcomes(tmp_path)) == ["budget"] * 3 + ["failed"] * 2
