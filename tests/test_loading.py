@@ -46,7 +46,7 @@ class Pipe:
     def send_bytes(self, content):
         kinds.append(json.loads(content)["kind"])
 try:
-    worker.main(Pipe())
+    worker.main(Pipe(), 60.0)
 except SystemExit:
     pass
 assert kinds[-1] == "result", kinds
