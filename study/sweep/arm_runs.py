@@ -48,6 +48,10 @@ class ArmRuns:
             self._ids[slug] = run_id
         return self._ids
 
+    @property
+    def ids(self) -> list[str]:
+        return list(self._ids.values())
+
     def close(self, complete: bool) -> None:
         for run_id in self._ids.values():
             self._store.finish(run_id, "FINISHED" if complete else "KILLED")

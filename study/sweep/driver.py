@@ -14,6 +14,7 @@ from typing import Any
 
 from study.base.errors import UserError
 from study.spaces.space import Space, check_data, planned_trials
+from study.sweep import arm_flows
 from study.sweep.agenda import Active, Agenda
 from study.sweep.arm_runs import ArmRuns
 from study.sweep.deaths import Deaths
@@ -160,6 +161,8 @@ class Sweep:
         try:
             self.waiting = self.filing.close()
             self.runs.close(self._complete)
+            if self.ran and self._complete:
+                arm_flows.sum_up(self.store, self.space.name, self.runs.ids, self.status.warnings)
             self.store.optimize()
         except (UserError, OSError) as error:
             self.status.warnings.append(reason(error))

@@ -26,6 +26,7 @@ _FRAME = "#D55E00"
 MOST_ALIGNMENTS = 4
 MOST_LABELS = 60
 WIDEST = 15.5  # inches
+_LOWEST = 20  # decades below the highest that a panel reaches
 DECADES = 12  # of a gradient that a heatmap tells apart; what is smaller carries nothing
 
 
@@ -58,6 +59,58 @@ def gradient_flow_picture(title: str, flows: Mapping[str, GradientFlow | None]) 
             axes.text(0.5, 0.5, "not finite", ha="center", transform=axes.transAxes)
     panels[0].set_ylabel("‖∂L/∂state‖, mean of sequences")
     return _png(figure, title)
+
+
+# The norms of a gradient by lag.
+Curve = Mapping[int, float]
+
+
+def arm_flow_picture(title: str, curves: Mapping[str, Sequence[Curve]]) -> bytes:
+    """A PNG: ‖∂L/∂output‖ over that at lag 0 against lag, a thin line a run, a thick one their median."""
+    return _png(arm_flow_figure(curves), title)
+
+
+def arm_flow_figure(curves: Mapping[str, Sequence[Curve]]) -> Figure:
+    figure = Figure(figsize=(6.0, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    top, bottom = 1.0, 0.1
+    for stage, (label, colour, dashes) in _STAGES.items():
+        relative = [_relative(curve) for curve in curves.get(stage, ())]
+        relative = [curve for curve in relative if curve]
+        for curve in relative:
+            axes.plot(*_line(curve), dashes, color=colour, alpha=0.35, linewidth=0.9)
+        if not relative:
+            continue
+        lags = sorted(set[int]().union(*relative))
+        middle = {n: float(np.median([c[n] for c in relative if n in c])) for n in lags}
+        runs = f"{len(relative)} run{'s' if len(relative) > 1 else ''}"
+        axes.plot(*_line(middle), dashes, color=colour, linewidth=2.2, label=f"{label}, {runs}")
+        known = [value for curve in relative for value in curve.values() if value > 0]
+        top, bottom = max(top, *known), min(bottom, *known)
+    axes.set_yscale("log")
+    axes.set_ylim(max(bottom / 2, top * 10.0**-_LOWEST), top * 2)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("lag before the last step (steps)")
+    axes.set_ylabel("‖∂L/∂output‖ over lag 0")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.has_data():
+        axes.legend(fontsize=8.5, frameon=False)
+    else:
+        axes.text(0.5, 0.5, "not finite, or zero", ha="center", transform=axes.transAxes)
+    return figure
+
+
+def _relative(curve: Curve) -> dict[int, float]:
+    """Over the norm at lag 0; empty where there is none."""
+    first = curve.get(0, 0.0)
+    return {lag: value / first for lag, value in curve.items()} if first > 0 else {}
+
+
+def _line(curve: Curve) -> tuple[list[int], list[float]]:
+    lags = sorted(curve)
+    return lags, [curve[lag] if curve[lag] > 0 else float("nan") for lag in lags]
 
 
 def _where_reading_ends(axes: Axes, flows: Mapping[str, GradientFlow | None]) -> None:

@@ -159,6 +159,10 @@ class Store(Reader):
             synchronous=True,
         )
 
+    def add_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Artifacts of a run that exists; one of that name is replaced."""
+        self._write_files(self._client.get_run(run_id), files)
+
     def finish(self, run_id: str, status: Status) -> None:
         self._client.set_terminated(run_id, status=status)
 

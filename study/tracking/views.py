@@ -53,6 +53,19 @@ TRIAL_METRICS = (
     "clip_rate",
     "wall_seconds",
 )
+# Of how a gradient goes back through time: before training, after it, and what became of clipping.
+FLOW_METRICS = (
+    "gradient_flow/init/half_life_steps",
+    "gradient_flow/final/half_life_steps",
+    "state_gradients/init/log10_ratio_at_lag",
+    "state_gradients/final/log10_ratio_at_lag",
+    "conditioning/init/largest_exponent",
+    "conditioning/init/step_log_condition",
+    "lyapunov/best/largest",
+    "gates/best/timescale_median",
+    "clip_rate",
+    "score",
+)
 
 _PACKED = "deflate;"  # MLflow's mark of base64 of zlib's format; a tag holds 20,000 characters
 _MOST_TASKS = 40  # with a view of their own: a menu of more is none
@@ -106,7 +119,7 @@ class View:
 
 
 def views(space: Space, confirmed: bool = True) -> list[View]:
-    """Arms, trials, the search, curves; and the curves of each task when several are compared.
+    """Arms, trials, the search, curves, gradient flow; and the curves of each task when several are compared.
 
     The curves are those of the confirmations, and of the trials until all are ``confirmed``. Of many
     hundred arms their groups are more than a tag holds, and there is no such view.
@@ -117,6 +130,7 @@ def views(space: Space, confirmed: bool = True) -> list[View]:
         View("trials", "Trials", _trials(space)),
         View("search", "Search", _search(space), charts=True),
         View("curves", "Curves", _curves(space, {}, confirmed), charts=True),
+        View("gradient-flow", "Gradient flow", _gradient_flow(space)),
     ]
     tasks = list(itertools.product(*(space.compare[axis] for axis in task_axes)))
     of_tasks = other_axes and 1 < len(tasks) <= _MOST_TASKS
@@ -190,6 +204,14 @@ def _trials(space: Space) -> dict[str, Any]:
     columns += [param(name) for name in space.search] + [column("tags", "outcome")]
     columns += [metric(name) for name in TRIAL_METRICS]
     return searched_by("tags.role = 'trial'", metric("score"), ascending=True) | columns_of(columns)
+
+
+def _gradient_flow(space: Space) -> dict[str, Any]:
+    """Arms, trials and confirmations by how much of the gradient is left at the task's lag."""
+    columns = [column("tags", "role"), *(param(f"axis.{axis}") for axis in space.compare)]
+    columns += [column("tags", "outcome"), *(metric(name) for name in FLOW_METRICS)]
+    left = metric("state_gradients/final/log10_ratio_at_lag")
+    return searched_by("", left) | columns_of(columns)
 
 
 def _search(space: Space) -> dict[str, Any]:

@@ -115,7 +115,17 @@ def test_curves_of_each_task_when_several_are_compared():
         "trials",
         "search",
         "curves",
+        "gradient-flow",
     }
+
+
+def test_gradient_flow_is_a_table_of_all_runs_that_sorts_by_what_is_left_at_the_lag():
+    state = by_key(space())["gradient-flow"].state
+    assert state["searchFilter"] == ""
+    assert state["orderByKey"] == "metrics.`state_gradients/final/log10_ratio_at_lag`"
+    for name in ("gradient_flow/final/half_life_steps", "conditioning/init/largest_exponent"):
+        assert f"metrics.`{name}`" in state["selectedColumns"]
+    assert state["selectedColumns"][:2] == ["tags.`role`", "params.`axis.network`"]
 
 
 def test_no_chart_is_sorted_into_a_section_that_is_not_there():
