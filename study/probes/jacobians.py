@@ -36,6 +36,14 @@ class Spectrum:
         first, last = self.mean[0], self.mean[-1]
         return None if first is None or last is None else first - last
 
+    @property
+    def log_rms(self) -> float | None:
+        """The root of the mean square of the means, 0 in dynamical isometry alone; None where one is."""
+        known = [m for m in self.mean if m is not None]
+        if len(known) < len(self.mean):
+            return None
+        return math.sqrt(sum(m * m for m in known) / len(known))
+
     @classmethod
     def of(cls, logs: Tensor, resolved: Tensor) -> "Spectrum":
         """``logs`` (M,K) of M matrices, and which of them are resolved."""
@@ -103,12 +111,12 @@ class Jacobians:
         for name, (spectrum, lag) in found.items():
             if spectrum is None:
                 continue
-            known = [m for m in spectrum.mean if m is not None]
-            if known:
-                values[f"{name}_log_largest"] = known[0] / lag
-            if spectrum.log_condition is not None:
-                values[f"{name}_log_condition"] = spectrum.log_condition / lag
-                values[f"{name}_log_rms"] = math.sqrt(sum(m * m for m in known) / len(known)) / lag
+            of_one = {
+                "log_largest": spectrum.mean[0],
+                "log_condition": spectrum.log_condition,
+                "log_rms": spectrum.log_rms,
+            }
+            values |= {f"{name}_{key}": v / lag for key, v in of_one.items() if v is not None}
         return values
 
 

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from study.networks.model import Model
 from study.probes.base import PROBES
 from study.probes.graded import EPS
-from study.probes.trajectory import Reading, in_order, reading
+from study.probes.trajectory import Reading, Trajectory, in_order, reading
 from study.tasks.base import Batch, Task
 
 EXPONENTS = 8
@@ -118,12 +118,20 @@ def lyapunov(
     transient = steps // 4 if transient is None else transient
     generator = Generator().manual_seed(0) if generator is None else generator
     read = reading(model, task, in_order(batch))
-    path = read.over(_streams(read, streams, transient + steps))
+    path = read.over(endless(read, streams, transient + steps))
+    growth = growths(path, exponents, generator)
+    return None if growth is None else _averaged(growth[transient:], path.size, transient)
+
+
+def growths(path: Trajectory, exponents: int, generator: Generator) -> Tensor | None:
+    """ln R_ii (T,B,K) of every step and sequence, K ``exponents`` or as many as a state has numbers; None
+    when a state or a Jacobian is not finite. -inf where a direction is lost."""
     if not path.is_finite:
         return None
+    steps, streams = path.x.shape[:2]
     shape = streams, path.size, min(exponents, path.size)
     q = torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64)).Q
-    growth = torch.empty(transient + steps, *shape[::2], dtype=torch.float64)
+    growth = torch.empty(steps, *shape[::2], dtype=torch.float64)
     for t, step in enumerate(path.steps()):
         columns = step.forward(q)
         if not columns.isfinite().all():
@@ -133,10 +141,10 @@ def lyapunov(
         # J q is known to about eps ‖J‖: what is no larger is what rounding made of zero.
         noise = EPS * shape[1] * columns.norm(dim=1).amax(dim=1, keepdim=True)
         growth[t] = torch.where(sizes > noise, sizes.log(), -math.inf)
-    return _averaged(growth[transient:], path.size, transient)
+    return growth
 
 
-def _streams(read: Reading, streams: int, steps: int) -> Tensor:
+def endless(read: Reading, streams: int, steps: int) -> Tensor:
     """What is read of the sequences, end to end, from another one on in each stream (T,streams,D)."""
     sequences = [read.x[:n, b] for b, n in enumerate(read.lengths.tolist())]
     joined = []

@@ -65,12 +65,29 @@ class Trajectory:
         first = self.states.index(state) * self.hidden
         return slice(first, first + self.hidden)
 
+    def by_state(self, vectors: Tensor) -> dict[str, Tensor]:
+        """(…,N) -> (…,H) by state."""
+        return dict(zip(self.states, vectors.split(self.hidden, dim=-1), strict=True))
+
     def at(self, times: Tensor) -> "Trajectory":
         """The steps at ``times`` (T',B) of each sequence, or (T',) of all."""
         wide = times[:, None] if times.dim() == 1 else times
         sequences = torch.arange(self.x.shape[1])
-        before = {name: value[wide, sequences] for name, value in self.before.items()}
-        return Trajectory(self.cell, self.phi, self.parameters, self.x[wide, sequences], before)
+        return self._chosen((wide, sequences))
+
+    def one_each(self, times: Tensor, sequences: Tensor) -> "Trajectory":
+        """M steps (1,M), each of another time and sequence (M,)."""
+        return self._chosen((times[None], sequences[None]))
+
+    def _chosen(self, places: tuple[Tensor, Tensor]) -> "Trajectory":
+        before = {name: value[places] for name, value in self.before.items()}
+        return Trajectory(self.cell, self.phi, self.parameters, self.x[places], before)
+
+    def matrices(self) -> Tensor:
+        """∂s_{t+1}/∂s_t (T,B,N,N) of all steps at once."""
+        blocks = linearize(self.cell, self.phi, self.parameters, self.x, self.before).blocks()
+        rows = [torch.cat([blocks[new, old] for old in self.states], -1) for new in self.states]
+        return torch.cat(rows, -2)
 
     def steps(self) -> Iterator["Step"]:
         """In their order, linearized some at a time."""
@@ -156,10 +173,10 @@ def reading(model: Model, task: Task, batch: Batch) -> Reading:
 def in_order(batch: Batch) -> Batch:
     """The same sequences in an order that follows from what they are, so that the first few are the
     same ones whatever the order in which they were given."""
-
-    def key(b: int) -> list[float]:
-        parts = (batch.inputs[:, b], batch.targets[:, b])
-        flat = [part.double().nan_to_num(nan=-1).flatten() for part in parts]
-        return [float(part @ (1 + torch.arange(len(part)).double()).sin()) for part in flat]
-
-    return batch.take(torch.tensor(sorted(range(len(batch)), key=key)))
+    rows = torch.arange(len(batch))
+    for part in (batch.targets, batch.inputs):  # the last one sorted by is the first to count
+        flat = part[:, rows].double().nan_to_num(nan=-1).transpose(0, 1).flatten(1)
+        weights = (1 + torch.arange(flat.shape[1]).double()).sin()
+        # Not a matrix product, which rounds by where in the batch a row is.
+        rows = rows[(flat * weights).sum(dim=1).argsort(stable=True)]
+    return batch.take(rows)
