@@ -134,7 +134,7 @@ def _recorded(
     """Of each layer of the model's path, after a backward pass from the loss at the last step."""
     recorders = {layer: StateGradients() for layer in model.path}
     predictions = model(batch, recorders=recorders, credit=credit)
-    last, targets = (_at_the_end(values, ends) for values in (predictions, batch.targets))
+    last, targets = (at_the_end(values, ends) for values in (predictions, batch.targets))
     # The loss is a mean over sequences; times their number, each has the gradient of its own loss.
     (task.loss(last, targets) * len(batch)).backward()
     return list(recorders.values())
@@ -172,7 +172,7 @@ def last_steps(task: Task, batch: Batch) -> list[Tensor]:
     return [read, (torch.arange(len(symbols))[:, None] * symbols).amax(0)]
 
 
-def _at_the_end(values: Tensor, ends: Tensor) -> Tensor:
+def at_the_end(values: Tensor, ends: Tensor) -> Tensor:
     """(S,B,…) -> (1,B,…) at each sequence's last step; the only one where S is 1."""
     if len(values) == 1:
         return values

@@ -90,7 +90,7 @@ def state_gradients(model: Model, task: Task, batch: Batch) -> LaggedGradients |
         return None
     whole = torch.stack(list(found.logs.values())).mul(2).logsumexp(dim=0) / 2
     means = found.means(whole)
-    lags = _evenly(len(means))
+    lags = evenly(len(means))
     lag = min(task.lag[1], len(means) - 1)
     lost, ratio, verdict = _judged(means, lag)
     return LaggedGradients(
@@ -121,7 +121,7 @@ def _judged(means: np.ndarray, lag: int) -> tuple[float | None, float | None, Ve
     return lost, ratio / math.log(10), verdict
 
 
-def _evenly(count: int) -> list[int]:
+def evenly(count: int) -> list[int]:
     """At most MOST_LAGS of 0 … count-1, the first and the last among them."""
     if count <= MOST_LAGS:
         return list(range(count))
