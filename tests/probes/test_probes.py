@@ -39,8 +39,8 @@ NETWORKS = {
 }
 
 
-def made(name: str) -> tuple[Model, Task, Batch]:
-    config = TrialConfig.from_flat({**SMALL, **NETWORKS[name]})
+def made(name: str, engine: str = "auto") -> tuple[Model, Task, Batch]:
+    config = TrialConfig.from_flat({**SMALL, **NETWORKS[name], "train.engine": engine})
     return build_model(config), config.task, config.task.validation().take(slice(5))
 
 
@@ -109,6 +109,16 @@ def test_the_order_of_the_sequences_does_not_matter(name: str, network: str) -> 
     assert (one is None) == (other is None)
     if one is not None and other is not None:
         # Sums are in another order: rounding in float64, and in float32 where attention is looked at.
+        assert other.summary() == pytest.approx(one.summary(), rel=1e-5, abs=1e-9)
+
+
+@each(("name", "network"), [c for c in CASES if c[1] in ("lstm", "skips", "encoder and decoder")])
+def test_the_engine_does_not_matter(name: str, network: str) -> None:
+    one, other = (
+        PROBES[name](subject(*made(network, engine))) for engine in ("native", "reference")
+    )
+    assert (one is None) == (other is None)
+    if one is not None and other is not None:
         assert other.summary() == pytest.approx(one.summary(), rel=1e-5, abs=1e-9)
 
 
