@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 from study.base.errors import UserError
 from study.base.limits import shown
-from study.commands.tracked_network import converged
+from study.commands.tracked_network import Tracked
 from study.language.notation import TIME
 from study.networks.model import Model
 from study.probes.jacobians import LARGEST, Jacobians, Spectrum, jacobians
 from study.probes.lyapunov import Lyapunov, lyapunov
 from study.probes.state_gradients import LaggedGradients, state_gradients
 from study.tasks.base import Batch, Task
-from study.tracking.store import Store
 from study.trial.config import TrialConfig, merge, read_settings
 from study.trial.construction import build_model
 from study.trial.probing import PROBED_SEQUENCES
@@ -73,18 +72,11 @@ def measure(names: Sequence[str], settings: Sequence[str], length: int | None) -
     return list(measured(configured(names, settings, length)))
 
 
-def measure_run(store: Store, run_id: str) -> list[Measured]:
-    """Of a tracked run: its network before training, rebuilt from its seed, and after it.
-
-    Raises UserError as `converged` does.
-    """
-    found = converged(store, run_id)
-    found.config.task.check_data()
-    name, untrained = found.run_id[:8], build_model(found.config)
-    return [
-        _measured(f"{name} · before", found.config, untrained, is_trained=False),
-        _measured(f"{name} · after", found.config, found.model, is_trained=True),
-    ]
+def measured_run(run: Tracked) -> Iterator[Measured]:
+    """Its network before training, rebuilt from its seed, and after it."""
+    name, untrained = run.run_id[:8], build_model(run.config)
+    yield _measured(f"{name} · before", run.config, untrained, is_trained=False)
+    yield _measured(f"{name} · after", run.config, run.model, is_trained=True)
 
 
 def configured(

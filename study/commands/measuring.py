@@ -1,7 +1,8 @@
 """The commands that measure networks and train none: gradient and probe."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,7 +10,8 @@ from study.base.errors import UserError
 from study.base.limits import WHOLE
 from study.commands.app import app
 
-_OUT = "--out must name a folder, new or old (got {!r})"
+if TYPE_CHECKING:
+    from study.commands.tracked_network import Tracked
 
 
 @app.command()
@@ -42,17 +44,16 @@ def gradient(
     from rich.console import Console
 
     from study.base.threads import one_thread
-    from study.commands.gradient import configured, measure_run, measured
+    from study.commands.gradient import configured, measured, measured_run
     from study.commands.gradient_page import page
 
     configs = configured(networks or [], settings or [], length)
+    tracked = None if run is None else _converged(run)
     console = Console(highlight=False, markup=False)
     with Console(stderr=True).status("measuring …"), one_thread():
         found = list(measured(configs))
-        if run is not None:
-            from study.tracking.store import Store
-
-            found += measure_run(Store.open(), run)
+        if tracked is not None:
+            found += measured_run(tracked)
     console.print(page(found))
     if out is not None:
         from longlag import check_ours
@@ -90,12 +91,9 @@ def probe(
     from study.commands.probing import chosen, probed
     from study.commands.probing_files import write_files
     from study.commands.probing_page import heading, section
-    from study.commands.tracked_network import converged
-    from study.tracking.store import Store
 
     asked = chosen(probes)
-    found = converged(Store.open(), run)
-    found.config.task.check_data()
+    found = _converged(run)
     console = Console(highlight=False, markup=False)
     console.print(heading(found))
     failed, written = False, []
@@ -112,6 +110,19 @@ def probe(
     return 1 if failed else 0
 
 
+def _converged(run: str) -> "Tracked":
+    from study.commands.tracked_network import converged
+    from study.tracking.store import Store
+
+    return converged(Store.open(), run)
+
+
 def _check_folder(out: Path | None) -> None:
-    if out is not None and out.exists() and not out.is_dir():
-        raise UserError(_OUT.format(str(out)))
+    """Raises UserError for what is no folder to write in, before anything is measured."""
+    if out is None:
+        return
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"--out must name a folder, new or old (got {str(out)!r})")
+    if not os.access(there, os.W_OK):
+        raise UserError(f"cannot write to {out}: permission denied")

@@ -81,4 +81,5 @@ def converged(store: Store, run_id: str) -> Tracked:
             f"run {found.run_id} diverged, so it has no trained network to measure; train another, with "
             "a lower train.lr or with clipping"
         )
+    found.config.task.check_data()
     return found
