@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from study.base.errors import UserError
 from study.base.limits import shown
-from study.commands.tracked_network import Tracked
 from study.language.notation import TIME
 from study.networks.model import Model
 from study.probes.jacobians import LARGEST, Jacobians, Spectrum, jacobians
@@ -15,6 +15,9 @@ from study.tasks.base import Batch, Task
 from study.trial.config import TrialConfig, merge, read_settings
 from study.trial.construction import build_model
 from study.trial.probing import PROBED_SEQUENCES
+
+if TYPE_CHECKING:  # it loads MLflow, which takes longer than many a measurement
+    from study.commands.tracked_network import Tracked
 
 LENGTH = 200
 
@@ -72,7 +75,7 @@ def measure(names: Sequence[str], settings: Sequence[str], length: int | None) -
     return list(measured(configured(names, settings, length)))
 
 
-def measured_run(run: Tracked) -> Iterator[Measured]:
+def measured_run(run: "Tracked") -> Iterator[Measured]:
     """Its network before training, rebuilt from its seed, and after it."""
     name, untrained = run.run_id[:8], build_model(run.config)
     yield _measured(f"{name} · before", run.config, untrained, is_trained=False)
