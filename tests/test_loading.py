@@ -54,6 +54,11 @@ assert kinds[-1] == "result", kinds
     assert not loaded_by(code) & {"mlflow", "optuna", "matplotlib", "pandas", "typer"}
 
 
+def test_untrained_networks_are_measured_without_a_store() -> None:
+    code = "import study.commands.gradient, study.commands.gradient_page"
+    assert not loaded_by(code) & {"mlflow", "optuna", "matplotlib", "pandas"}
+
+
 @pytest.mark.parametrize("module", ["longlag", "study"])
 def test_public_names_exist_and_are_lazy(module: str) -> None:
     face = importlib.import_module(module)

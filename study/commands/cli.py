@@ -68,13 +68,15 @@ def sample(
             f"--temperature must be a number above 0 (got {temperature:g}); near 0 what is most "
             "probable is taken"
         )
-    from study.commands.sampling import Request, remarks, trained, written
+    from study.commands.sampling import Request, remarks, written
+    from study.commands.tracked_network import tracked
     from study.tracking.store import Store
 
     request = Request(prompt, temperature, length, seed, beam)
-    of, model = trained(Store.open(Path()), run)
-    text = written(of.task, model, request)
-    for remark in remarks(of.task, request):
+    found = tracked(Store.open(Path()), run)
+    task = found.config.task
+    text = written(task, found.model, request)
+    for remark in remarks(task, request):
         print(f"longlag: {remark}", file=sys.stderr)
     print(text)
     return 0
@@ -178,48 +180,6 @@ def show(
             raise UserError(f"{option} is for the page of a task, and a {what} has none to show")
     page = task_page(name, settings or [], baselines) if what == "task" else PAGES[what](name)
     Console(highlight=False, markup=False).print(page)
-    return 0
-
-
-@app.command()
-def gradient(
-    networks: Annotated[
-        list[str],
-        typer.Argument(
-            help="Cells, such as lstm elman; with settings of their own: elman,model.phi=relu."
-        ),
-    ],
-    length: Annotated[
-        int | None, typer.Option(help="Of the task's sequences; by default 200.", min=1, max=WHOLE)
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="NAME=VALUE for all of them, such as model.hidden=32."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="A folder for the picture and the numbers.")
-    ] = None,
-) -> int:
-    """Show how far back the gradient of untrained networks reaches."""
-    from rich.console import Console
-
-    from study.base.threads import one_thread
-    from study.commands.gradient import measure, page
-
-    if out is not None and out.exists() and not out.is_dir():
-        raise UserError(f"--out must name a folder, new or old (got {str(out)!r})")
-    console = Console(highlight=False, markup=False)
-    with Console(stderr=True).status("measuring …"), one_thread():
-        measured = measure(networks, settings or [], length)
-    console.print(page(measured))
-    if out is not None:
-        from longlag import check_ours
-
-        check_ours("analysis")
-        from study.commands.gradient_files import write_files
-
-        for path in write_files(measured, out):
-            console.print(str(path), soft_wrap=True)
     return 0
 
 

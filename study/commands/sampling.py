@@ -6,7 +6,6 @@ import torch
 
 from study.base.errors import UserError
 from study.base.seeding import generator
-from study.base.toml import read_toml
 from study.networks.decoding import beam, greedy, sample
 from study.networks.model import Model
 from study.probes.writing import beginning, go_on
@@ -14,11 +13,6 @@ from study.tasks import TASKS
 from study.tasks.base import NO_TARGET, Batch, Task, one_hot
 from study.tasks.generating import GeneratingTask
 from study.tasks.sketch import grey_blocks
-from study.tracking.run_record import card_of
-from study.tracking.store import SINGLE_RUNS, Store
-from study.trial.config import TrialConfig, flatten
-from study.trial.construction import build_model
-from study.trial.weights import WEIGHTS, NotParameters, load
 
 
 @dataclass(frozen=True)
@@ -35,55 +29,6 @@ class Request:
     length: int | None = None
     seed: int = 0
     beam: int = 1
-
-
-def trained(store: Store, run_id: str | None) -> tuple[TrialConfig, Model]:
-    """The configuration and the network of a run, the last one of `longlag train` when None; the
-    beginning of an id will do where only one of `longlag train` begins so.
-
-    Raises UserError when there is no such run, or none that kept its parameters.
-    """
-    found = store.newest(SINGLE_RUNS) if run_id is None else store.run(SINGLE_RUNS, run_id)
-    try:
-        with store.artifact(found, "config.toml") as file:
-            settings = read_toml(file)
-    except UserError:
-        raise UserError(
-            f"run {found} has no configuration that can be read: it is an arm, or no training that ended"
-        ) from None
-    config = TrialConfig.from_flat(flatten(settings))
-    if not config.task.has_data_of(card_of(store.tags(found))):
-        raise UserError(
-            f"the data of task {config.task.name!r} are not those that run {found} was trained on; "
-            "put the files back where they were"
-        )
-    again = (
-        "train its config.toml again with `longlag train --config FILE`; it is in "
-        f"{store.artifacts_of(found)}"
-    )
-    try:
-        with store.artifact(found, WEIGHTS) as file:
-            parameters = load(file)
-    except NotParameters:
-        raise UserError(f"{WEIGHTS} of run {found} is damaged: {again}") from None
-    except UserError:
-        raise UserError(
-            f"run {found} kept no parameters, as those of `longlag train` do, and a study's confirmations "
-            f"of tasks that have something written: {again}"
-        ) from None
-    model = build_model(config)
-    try:
-        model.load_state_dict(parameters)
-    except RuntimeError:
-        raise UserError(
-            f"the parameters of run {found} are not those of its configuration's network, another "
-            f"version of longlag may have written them: {again}"
-        ) from None
-    if not all(bool(p.isfinite().all()) for p in parameters.values()):
-        raise UserError(
-            f"the parameters of run {found} are not finite, so it can write nothing; train another"
-        )
-    return config, model
 
 
 @torch.no_grad()

@@ -137,7 +137,8 @@ def state_gradients_picture(title: str, found: Mapping[int, LaggedGradients]) ->
 
 def state_gradients_figure(found: Mapping[int, LaggedGradients]) -> Figure:
     """log₁₀ of ‖∂L/∂(all states)‖ over that at lag 0, a row a measurement; blank where it is zero."""
-    figure = Figure(figsize=(6.4, 1.6 + 0.24 * len(found)), layout="constrained")
+    # Beside the colours there is room for what they mean.
+    figure = Figure(figsize=(6.4, max(2.8, 1.6 + 0.24 * len(found))), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     lags = next(iter(found.values())).lags

@@ -156,6 +156,10 @@ class Reader:
     def tags(self, run_id: str) -> dict[str, str]:
         return dict(self._client.get_run(run_id).data.tags)
 
+    def metrics(self, run_id: str) -> dict[str, float]:
+        """The last value of each."""
+        return dict(self._client.get_run(run_id).data.metrics)
+
     def artifacts_of(self, run_id: str) -> str:
         """Where a run's files are: a folder, or an address of the server's."""
         run = self._client.get_run(run_id)

@@ -102,7 +102,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_names_every_command(longlag) -> None:
     code, out, _ = longlag("--help")
     assert code == 0
-    for command in ("sweep", "train", "report", "ui", "list", "show", "gradient"):
+    for command in ("sweep", "train", "report", "ui", "list", "show", "gradient", "probe"):
         assert re.search(rf"\b{command}\b", out)
         code, text, _ = longlag(command, "--help")
         assert code == 0
@@ -344,6 +344,16 @@ MISTAKES = [
     (("gradient",), "networks"),
     (("gradient", "lstm", "--out", "/dev/null"), "--out must name a folder"),
     (("gradient", "lstm", "--length", "0"), "length"),
+    (("gradient", "lstm", "--out", "/etc/passwd/new/out"), "--out must name a folder"),
+    (("gradient", "lstm", "--run", "abc"), "no store at"),
+    (("gradient", "--run", "abc", "--length", "9"), "a run has settings of its own"),
+    (("gradient", "--run", "abc", "--set", "seed=1"), "a run has settings of its own"),
+    (("probe",), "Missing argument"),
+    (("probe", "abc"), "no store at"),
+    (("probe", "abc", "--out", "/dev/null"), "--out must name a folder"),
+    (("probe", "abc", "--probes", "audits"), "no probe named 'audits'; did you mean 'audit'"),
+    (("probe", "abc", "--probes", "audit,audit"), "has a name twice"),
+    (("probe", "abc", "--probes", "none"), "leaves nothing to measure"),
     (("bench", "probes", "--size", "1,1,1,1"), "--size is of cells"),
     (("bench", "probes", "audits"), "no probe named 'audits'; did you mean 'audit'"),
     (("bench", "probes", "--json", "no/such/rows.json"), "there is no folder no/such"),

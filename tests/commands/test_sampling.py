@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from study.base.errors import UserError
-from study.commands.sampling import Request, remarks, trained, written
+from study.commands.sampling import Request, remarks, written
 from study.commands.single import train_tracked
+from study.commands.tracked_network import tracked
 from study.spaces.file import load
 from study.sweep.driver import Sweep
 from study.tasks.real import characters
@@ -56,8 +57,8 @@ def in_folder(folder: Path, runs: dict[str, str], monkeypatch: pytest.MonkeyPatc
 
 
 def sampled(run: str | None, request: Request) -> str:
-    config, model = trained(Store.open(), run)
-    return written(config.task, model, request)
+    found = tracked(Store.open(), run)
+    return written(found.config.task, found.model, request)
 
 
 def refusal(run: str | None, prompt: str = "") -> str:
@@ -171,12 +172,12 @@ def test_no_store_and_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_length_of_a_text_can_be_chosen(folder: Path, runs: dict[str, str]) -> None:
-    config, model = trained(Store.open(folder), runs["hello"])
-    assert len(written(config.task, model, Request("he", length=7))) == 2 + 7
+    found = tracked(Store.open(folder), runs["hello"])
+    assert len(written(found.config.task, found.model, Request("he", length=7))) == 2 + 7
 
 
 def test_a_prompt_longer_than_any_in_training_is_remarked_on(runs: dict[str, str]) -> None:
-    task = trained(Store.open(), runs["transduction"])[0].task
+    task = tracked(Store.open(), runs["transduction"]).config.task
     assert remarks(task, Request("A" * task.steps)) == []
     (told,) = remarks(task, Request("A" * (task.steps + 1)))
     assert f"{task.steps + 1} symbols" in told

@@ -11,8 +11,8 @@ from test_sweep import ONE_ARM, check_complete, empty_store, folder, space, swee
 
 from analysis.data.runs import read_study
 from analysis.report.page import write_report
-from study.commands.sampling import trained
 from study.commands.single import train_tracked
+from study.commands.tracked_network import tracked
 from study.tracking.database import NAME
 from study.tracking.relocation import place, relocate
 from study.tracking.store import Store
@@ -67,7 +67,7 @@ def test_a_copy_is_read_and_goes_on_where_it_is(
     single = store.newest("train")
     assert "hidden = 2" in store.artifact_text(single, "config.toml")
     assert store.artifacts_of(single).startswith(str(copy.resolve()))
-    _, model = trained(store, None)
+    model = tracked(store, None).model
     assert model is not None
     assert files(copy) - there <= {f"mlruns/{NAME}-wal", f"mlruns/{NAME}-shm"}
 
