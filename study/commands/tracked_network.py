@@ -54,8 +54,8 @@ def tracked(store: Store, run_id: str | None) -> Tracked:
         raise UserError(f"{WEIGHTS} of run {found} is damaged: {again}") from None
     except UserError:
         raise UserError(
-            f"run {found} kept no parameters, as those of `longlag train` do, and a study's confirmations "
-            f"of tasks that have something written: {again}"
+            f"run {found} kept no parameters, as those of `longlag train` do, and a study's "
+            f"confirmations: {again}"
         ) from None
     model = build_model(config)
     try:

@@ -25,6 +25,8 @@ _SHORT = {
 # How torch says it of a processor and of a graphics card, and C++ of itself.
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
 
+MOST_KEPT = 1_000_000  # numbers of a network, beyond which a sweep does not keep them
+
 
 class _Line:
     """The pipe to the driver, to which two threads speak."""
@@ -83,8 +85,8 @@ def _work(line: _Line, job: dict[str, Any]) -> None:
             return job["may_stop"] and _told_to_stop(line)
 
         for record in train_until(config, stop, test=job["test"], dear=job["test"]):
-            # Of a sweep's many networks those that write keep their parameters, once confirmed.
-            if not isinstance(record, Trained) or (job["test"] and config.task.writes):
+            # Of a sweep's many networks only the confirmed ones keep their parameters.
+            if not isinstance(record, Trained) or (job["test"] and record.size <= MOST_KEPT):
                 kind, content = message(record, config)
                 line.send(kind, **content)
     except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -38,6 +38,10 @@ again on {space.confirmations} fresh seeds; only those read the test set.
 - `state_gradients/…`: how much of the gradient reaches the task's lag (log₁₀ of its norm there over that
   at the end), the share of lags at which a millionth is left, and a verdict: -1 vanishing, 0 kept, 1
   exploding. At the start, within training, and at the end; each lag: `state_gradients.json`.
+- `conditioning/init/…`: the leading Lyapunov exponent λ₁ of the untrained network, and how unequally a
+  step stretches its state, ln(σ₁/σ_N). Of confirmations also `jacobians/…`, `lyapunov/…`,
+  `fixed_points/…`, `memory/…` and `gates/…`. The view "Gradient flow" sorts by them; an arm has medians.
+- A confirmation's files have its parameters: `longlag probe RUN` measures that network again.
 - In a run's files, where a task has something written: `written.txt`, `attention.png`, `drawn.png`.
 - `score`, which the search minimized: steps/budget - 1 when the task was solved (below 0, sooner is
   lower), else the best validation loss over the loss of chance; 10 when it diverged.

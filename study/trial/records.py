@@ -57,6 +57,11 @@ class Trained:
 
     parameters: dict[str, Tensor]
 
+    @property
+    def size(self) -> int:
+        """How many numbers they are."""
+        return sum(p.numel() for p in self.parameters.values())
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Trained) or self.parameters.keys() != other.parameters.keys():
             return False
