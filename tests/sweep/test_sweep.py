@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from statistics import median
 from typing import Any, ClassVar
 
 import pytest
@@ -24,6 +25,7 @@ from task_files import music, music_json
 import study.sweep.driver
 from study.base.errors import UserError
 from study.cells import CELLS
+from study.commands.tracked_network import tracked
 from study.spaces.file import load
 from study.spaces.index import find
 from study.spaces.space import Space, planned_trials
@@ -198,6 +200,28 @@ def test_a_runs_configuration_runs_again_to_the_same_numbers(
         assert again.score == run.metrics["score"]
         if test:
             assert again.test["loss"] == run.metrics["test/loss"]
+
+
+def test_an_arm_sums_up_what_its_confirmations_did_to_the_gradient(
+    swept: tuple[Space, Path],
+) -> None:
+    _, folder = swept
+    client = MlflowClient(Store.open(folder).uri)
+    confirmed = runs(folder, "confirmation")
+    for arm in runs(folder, "arm"):
+        rates = [r.metrics["clip_rate"] for r in confirmed if r.parent_id == arm.run_id]
+        assert rates
+        assert arm.metrics["clip_rate"] == median(rates)
+        assert "gradient_flow.png" in {f.path for f in client.list_artifacts(arm.run_id)}
+
+
+def test_a_confirmation_keeps_its_parameters_and_a_trial_does_not(
+    swept: tuple[Space, Path],
+) -> None:
+    store = Store.open(swept[1])
+    tracked(store, runs(swept[1], "confirmation")[0].run_id)
+    with pytest.raises(UserError, match="kept no parameters"):
+        tracked(store, runs(swept[1], "trial")[0].run_id)
 
 
 def test_arms_are_paired(swept: tuple[Space, Path]) -> None:
