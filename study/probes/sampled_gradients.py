@@ -38,7 +38,7 @@ def gradient(
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Gradients (M,n) that were drawn alike, at least two: of parts of a batch, or by a rule that draws."""
+    """Gradients (M,n) that were drawn alike: of parts of a batch, or by a rule that draws."""
 
     gradients: Tensor
 
@@ -49,7 +49,7 @@ class Sample:
 
     @property
     def variance(self) -> float:
-        """tr Cov of one of them: Σ_i ‖g_i - ḡ‖² / (M - 1), unbiased."""
+        """tr Cov of one of them: Σ_i ‖g_i - ḡ‖² / (M - 1), unbiased; M is at least 2."""
         apart = (self.gradients - self.mean).square().sum()
         return float(apart) / (len(self.gradients) - 1)
 
