@@ -5,13 +5,14 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
 from analysis.data import columns
 from analysis.data.columns import frame
+from analysis.data.probed import Probed
 from analysis.data.tasks import Task, number, read_task
 from study.base.labels import spoken
 from study.tracking.run_record import card_of, is_superseded
@@ -39,7 +40,8 @@ class Results:
 
     ``trials`` and ``confirmations`` also have a column ``param.<name>`` for each searched parameter.
     ``curves`` and ``flows`` hold the confirmations and the chosen trial of every arm. ``notices``
-    say what was missing or odd in the store, in words.
+    say what was missing or odd in the store, in words. ``probed`` reads what the probes found, of the
+    same runs as ``curves``, when it is asked; what it cannot read is told in ``notices`` too.
     """
 
     study: str
@@ -53,6 +55,7 @@ class Results:
     curves: pd.DataFrame
     flows: pd.DataFrame
     notices: Sequence[str] = ()
+    probed: Probed = field(default_factory=Probed)
 
     @property
     def architectures(self) -> list[str]:
@@ -99,7 +102,8 @@ def read_study(store: Reader, name: str) -> Results:
     extra: columns.Columns = {
         f"param.{name}": ("object", "searched parameter") for name in searched
     }
-    shown = [row for row in trials if row["chosen"]] + confirmations
+    chosen = [row for row in trials if row["chosen"]]
+    shown = chosen + confirmations
     flow_keys = sorted({k for run in record.runs for k in run.metrics if _FLOW.fullmatch(k)})
     return Results(
         study=record.name,
@@ -113,6 +117,7 @@ def read_study(store: Reader, name: str) -> Results:
         curves=_curves(store, shown, tasks),
         flows=_flows(store, shown, flow_keys),
         notices=notices,
+        probed=Probed(store.artifact_text, confirmations, chosen, notices),
     )
 
 
