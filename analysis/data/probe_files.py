@@ -1,8 +1,16 @@
 """What the probes' files say, as far as figures draw it. They are read as a stranger's, and checked."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    model_validator,
+)
 
 Number = FiniteFloat | None  # None: zero in a logarithm, not resolved, or beyond all bounds
 
@@ -11,6 +19,15 @@ def _alike(what: str, *lists: list[Any]) -> None:
     """Raises ValueError unless all are of one length."""
     if len({len(values) for values in lists}) > 1:
         raise ValueError(f"{what} are of different lengths")
+
+
+def _rising(lags: list[int]) -> list[int]:
+    if lags != sorted(set(lags)):
+        raise ValueError("lags rise, each is there once")
+    return lags
+
+
+Lags = Annotated[list[NonNegativeInt], Field(min_length=1), AfterValidator(_rising)]
 
 
 class ProbeFinding(BaseModel):
@@ -32,7 +49,7 @@ class StateGradients(ProbeFinding):
     """‖∂L/∂s_t‖ against lag, of each state and of all as one vector."""
 
     probe = "state_gradients"
-    lags: list[NonNegativeInt] = Field(min_length=1)
+    lags: Lags
     states: dict[str, Curve]
     whole: Curve
     lag: NonNegativeInt
@@ -49,14 +66,14 @@ class StateGradients(ProbeFinding):
 class Spectrum(BaseModel):
     """ln σ_i in falling order, means over what was measured."""
 
-    mean: list[Number]
+    mean: list[Number] = Field(min_length=1)
 
 
 class Jacobians(ProbeFinding):
     """Singular values of ∂s_T/∂s_{T-k}: of the whole state, or of each variable where that is too large."""
 
     probe = "jacobians"
-    lags: list[NonNegativeInt]
+    lags: Lags
     products: list[Spectrum] | None
     product_blocks: dict[str, list[Spectrum]]
 
@@ -116,7 +133,7 @@ class Memory(ProbeFinding):
 
     probe = "memory"
     measure: Literal["r2", "accuracy"]
-    lags: list[NonNegativeInt] = Field(min_length=1)
+    lags: Lags
     chance: list[FiniteFloat]
     scores: dict[str, list[FiniteFloat]] = Field(min_length=1)
     task_lag: tuple[NonNegativeInt, NonNegativeInt]

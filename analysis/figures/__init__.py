@@ -6,10 +6,10 @@ A figure is a function from `Results` to `Drawing`, registered with its place an
     def outcomes(results: Results) -> Drawing: ...
 
 It raises `Missing`, with the reason in words, when the study has not what it shows. The report
-prints the reason in its place.
+prints the reason in its place. Figures with a ``chapter`` stand together under its heading.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -49,21 +49,39 @@ class FigureEntry:
     title: str
     order: int
     draw: Draw
+    chapter: str = ""
+
+
+# Those of no chapter come first. What each chapter is about, in one sentence.
+CHAPTERS: Mapping[str, str] = {
+    "": "",
+    "Gradient flow": (
+        "A network learns across a lag only if the gradient comes back across it: here is how much of it "
+        "does, before training and after, and what the network's dynamics have to do with that."
+    ),
+}
 
 
 FIGURES: Registry[FigureEntry] = Registry("figure")
 
 
-def figure(name: str, title: str, *, order: int) -> Callable[[Draw], Draw]:
+def figure(name: str, title: str, *, order: int, chapter: str = "") -> Callable[[Draw], Draw]:
+    """Raises ValueError for a chapter that there is not."""
+    if chapter not in CHAPTERS:
+        raise ValueError(f"no chapter {chapter!r}; known: {', '.join(filter(None, CHAPTERS))}")
+
     def register(draw: Draw) -> Draw:
-        FIGURES.add(name, FigureEntry(name, title, order, draw))
+        FIGURES.add(name, FigureEntry(name, title, order, draw, chapter))
         return draw
 
     return register
 
 
 def in_order() -> list[FigureEntry]:
-    return sorted((entry for _, entry in FIGURES.items()), key=lambda e: (e.order, e.name))
+    """Chapter by chapter."""
+    chapters = list(CHAPTERS)
+    entries = (entry for _, entry in FIGURES.items())
+    return sorted(entries, key=lambda e: (chapters.index(e.chapter), e.order, e.name))
 
 
 load_modules(__name__)

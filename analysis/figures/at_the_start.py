@@ -27,7 +27,7 @@ ORDERED_FROM = 5  # architectures; the order of fewer agrees with any other too 
 Looks = dict[str, style.Look]
 
 
-@figure("at_the_start", "What the network starts with", order=25)
+@figure("at_the_start", "What the network starts with", order=25, chapter="Gradient flow")
 def at_the_start(results: Results) -> Drawing:
     """A row an architecture; tasks on which all start alike share their panels."""
     runs = _started(results)

@@ -30,6 +30,8 @@ _PALETTE = [sns.color_palette("colorblind").as_hex()[i] for i in (0, 1, 2, 3, 4,
 _DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (2.5, 1.2))]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*", "<", ">"]
 
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 SOLVED = "#029e73"
 OUTCOMES: Mapping[str, tuple[str, str, str]] = {  # colour, hatch, label
     "solved": (SOLVED, "", "solved"),
@@ -109,7 +111,7 @@ def panels(
     """A page-wide figure with that many panels, row by row; a single one is not stretched in height."""
     columns = min(columns, count)
     lines = -(-count // columns)
-    figure = Figure(figsize=(WIDTH, lines * height + extra), layout=_layout())
+    figure = Figure(figsize=(WIDTH, lines * height + extra), layout=page_layout())
     grid = figure.subplots(lines, columns, squeeze=False, **options)
     axes = list(grid.flat)
     for unused in axes[count:]:
@@ -124,7 +126,7 @@ def rows(counts: Sequence[int], height: float | Sequence[float] = 2.5) -> tuple[
     """
     columns = math.lcm(*counts)
     heights = [height] * len(counts) if isinstance(height, int | float) else list(height)
-    figure = Figure(figsize=(WIDTH, sum(heights) + 0.5), layout=_layout())
+    figure = Figure(figsize=(WIDTH, sum(heights) + 0.5), layout=page_layout())
     grid = figure.add_gridspec(len(counts), columns, height_ratios=heights)
     return figure, [
         figure.add_subplot(grid[row, columns // count * i : columns // count * (i + 1)])
@@ -133,7 +135,7 @@ def rows(counts: Sequence[int], height: float | Sequence[float] = 2.5) -> tuple[
     ]
 
 
-def _layout() -> PageLayout:
+def page_layout() -> PageLayout:
     return PageLayout(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.04)
 
 
@@ -231,8 +233,22 @@ def power(value: float) -> str:
     if value <= 0 or 1e-4 < value < 1e5:
         return f"{value:g}"
     digits, exponent = f"{value:.0e}".split("e")
-    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    raised = str(int(exponent)).translate(RAISED)
     return f"10{raised}" if digits == "1" else f"{digits}·10{raised}"
+
+
+def decades(axis: Axis) -> None:
+    """Ticks of an axis of base-10 logarithms: 10⁻⁴⁰⁰, 10⁻², 1. None for a fraction of a decade."""
+    axis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: ten_to_the(value)))
+
+
+def ten_to_the(exponent: float) -> str:
+    """Of a whole exponent, which may be one that no float reaches; else nothing."""
+    if exponent != round(exponent):
+        return ""
+    raised = str(round(exponent)).translate(RAISED)
+    return {0: "1", 1: "10"}.get(round(exponent), f"10{raised}")
 
 
 def plain(text: str, longest: int = 40) -> str:

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from analysis.data import columns, wording
 from analysis.data.runs import Reader, Results, read_study
-from analysis.figures import FigureEntry, Missing, in_order, style
+from analysis.figures import CHAPTERS, FigureEntry, Missing, in_order, style
 from analysis.findings import reach
 from analysis.findings.pruning import pruning
 from analysis.findings.sentences import findings
@@ -53,6 +53,7 @@ class Shown:
 
     name: str
     title: str
+    chapter: str = ""
     caption: str = ""
     source: str = ""
     picture: str = ""
@@ -144,6 +145,7 @@ def _draw(
     return Shown(
         entry.name,
         entry.title,
+        entry.chapter,
         caption=drawing.caption,
         source=f"Reads {wording.listing(drawing.metrics)} of {runs}",
         picture=f"data:image/svg+xml;base64,{base64.b64encode(vector).decode()}",
@@ -214,6 +216,7 @@ def _render(
         colors={name: look.color for name, look in looks.items()},
         pairs=_matrices(compared),
         figures=[figure for figure in shown if figure.picture],
+        chapters=CHAPTERS,
         missing=[figure for figure in shown if not figure.picture],
         share=lambda row: wording.share(
             row["confirmed"], row["confirmations"], row["confirmed_low"], row["confirmed_high"]
