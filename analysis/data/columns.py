@@ -203,7 +203,7 @@ PAIRS: Columns = {
 
 SOURCES: Columns = {
     "figure": ("str", "name of the figure's files"),
-    "metric": ("str", "MLflow metric, parameter or tag that it draws"),
+    "metric": ("str", "MLflow metric, parameter, tag or file that it draws"),
     "run_id": ("str", "MLflow run id"),
 }
 

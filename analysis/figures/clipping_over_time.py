@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from analysis.data.runs import Results
 from analysis.data.wording import listing
@@ -76,7 +77,7 @@ def _panel(panel: Axes, part: pd.DataFrame, key: str, looks: Mapping[str, style.
     panel.set_ylabel(COLUMNS[key])
     panel.set_xlabel("updates")
     panel.set_xlim(left=0)
-    panel.xaxis.get_major_locator().set_params(nbins=4)  # type: ignore[call-arg]
+    panel.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     if key == SHARE:
         panel.set_ylim(-4, 104)
     if key == COSINE:

@@ -48,7 +48,7 @@ def gate_timescales(results: Results) -> Drawing:
         Points are units, of all runs of an arm, the bar their median; dotted is the task's
         lag, the fewest and the most steps that something must be kept. Units at or beyond it can
         bridge it with their gate alone. {_shown(results, arms)}{_endless(found)}""",
-        ["gates.json"],
+        ["file gates.json"],
         [f.run_id for f in found],
     )
 

@@ -73,7 +73,8 @@ def gradient_against_lag(results: Results) -> Drawing:
             for stage in STAGES
             for state in dict.fromkeys([*outputs, *states])
         ]
-        + [f"gradient_flow/{stage}/log_slope_per_step" for stage in STAGES],
+        + [f"gradient_flow/{stage}/log_slope_per_step" for stage in STAGES]
+        + ["file state_gradients.json"] * bool(spreads),
         flows["run_id"],
     )
 

@@ -57,7 +57,7 @@ def gradient_over_training(results: Results) -> Drawing:
     return Drawing(
         panels.figure,
         _caption(results, tables) + panels.said(),
-        ["state_gradients.json"],
+        ["file state_gradients.json"],
         [f.run_id for f in shown],
     )
 

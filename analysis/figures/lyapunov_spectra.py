@@ -66,7 +66,7 @@ def lyapunov_spectra(results: Results) -> Drawing:
         their standard error; of a single run, with that of its streams of inputs. Below the dotted line
         differences die out, and with them the gradient: at -0.1 by a half in 7 steps. At 0 they
         last; above it they grow, as in chaos. {_shown(results, arms)}{without}{below}{panels.said()}""",
-        ["lyapunov.json"],
+        ["file lyapunov.json"],
         [f.run_id for f in found if (f.task, f.architecture) in panels.by_arm],
     )
 

@@ -59,7 +59,7 @@ def memory_and_gradient(results: Results) -> Drawing:
         arm's runs; dotted is the task's shortest lag. Memory is what the network carries forward, the
         gradient what training can carry back: an input may be remembered that training hardly
         reaches, and reached without being kept. {_shown(results, memory, gradient)}""",
-        ["memory.json", "state_gradients.json"],
+        ["file memory.json", "file state_gradients.json"],
         [f.run_id for f in remembered] + [f.run_id for f in gradients],
     )
 

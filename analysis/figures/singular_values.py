@@ -64,7 +64,7 @@ def singular_values(results: Results) -> Drawing:
         directions sooner than others; one whose upper edge falls forgets all. Where σ is zero or
         not resolved by double precision the band ends at the smallest that is.
         {_shown(results, shown)}{panels.said()}""",
-        ["jacobians.json"],
+        ["file jacobians.json"],
         [f.run_id for f in found if (f.task, f.architecture) in panels.by_arm],
     )
 

@@ -62,7 +62,7 @@ def slow_points(results: Results) -> Drawing:
         grows: near it, within, the network holds what it must remember for -1/ln|λ| steps; outside it a
         direction grows. Off the real axis the state turns as it moves. A slow point has 1 among its
         eigenvalues by construction. {_shown(results, arms)}{outside}{panels.said()}""",
-        ["fixed_points.json"],
+        ["file fixed_points.json"],
         [f.run_id for f in shown],
     )
 

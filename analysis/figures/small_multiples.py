@@ -13,7 +13,7 @@ from analysis.data.wording import counted
 from analysis.figures import style
 
 COLUMNS = 4
-LETTERS = 60  # of titles side by side across the page
+LETTERS = 54  # of titles side by side across the page
 MOST = 40  # panels on a page; of more, no one is looked at
 
 Arm = tuple[str, str]  # task, architecture
@@ -90,7 +90,12 @@ def _title(architecture: str, letters: int) -> str:
 
 def colorbar_shape(figure: Figure) -> dict[str, Any]:
     """Of a bar as tall as the page: always as wide."""
-    return {"aspect": max(6.0 * figure.get_figheight(), 12.0), "shrink": 0.9, "pad": 0.02}
+    return {
+        "aspect": max(6.0 * figure.get_figheight(), 12.0),
+        "shrink": 0.9,
+        "pad": 0.02,
+        "extendfrac": 0.02,
+    }
 
 
 def _columns(counts: Sequence[int]) -> int:

@@ -281,6 +281,7 @@ class _Arm:
             "train/grad_norm": np.full(len(progress), 2.0),
             "train/grad_norm_after": 2.0 - progress,
             "train/grad_cosine": np.full(len(progress), self.kind.cosine),
+            "train/clipped_share": 1.0 - 0.5 * progress,
         }
         for name, values in points.items():
             at = lags if name.startswith("gradient_flow") else evaluations
