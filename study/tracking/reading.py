@@ -40,6 +40,7 @@ class Reader:
     def __init__(self, uri: str, root: Path | None = None) -> None:
         self.uri, self.root = uri, root
         self.notices: list[str] = []
+        self._folders: dict[str, Path | None] = {}  # a report reads many files of each run
         self._client = MlflowClient(tracking_uri=uri)
 
     def studies(self) -> list[str]:
@@ -171,7 +172,9 @@ class Reader:
         name."""
         with tempfile.TemporaryDirectory() as downloaded:
             try:
-                folder = self._folder(self._client.get_run(run_id))
+                if run_id not in self._folders:
+                    self._folders[run_id] = self._folder(self._client.get_run(run_id))
+                folder = self._folders[run_id]
                 local = (
                     folder / path
                     if folder is not None
