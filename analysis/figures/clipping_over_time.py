@@ -93,16 +93,17 @@ def _panel(panel: Axes, part: pd.DataFrame, key: str, looks: Mapping[str, style.
 
 
 def _median(own: pd.DataFrame) -> pd.Series:
-    """Over the runs that still train; between two of its points a run is a straight line."""
+    """Over the runs; between two of its points a run is a straight line, after the last it stays there."""
     table = own.pivot_table(index="step", columns="run_id", values="value", aggfunc="last")
-    return table.interpolate(method="index", limit_area="inside").median(axis=1).dropna()
+    return table.interpolate(method="index", limit_area="inside").ffill().median(axis=1).dropna()
 
 
 def _caption(results: Results, curves: pd.DataFrame, columns: list[str]) -> str:
-    text = """What clipping did while the loss fell: of each arm the median over the runs that still train, of
-        means between two evaluations. A rule that still clips most updates at the end has replaced the
-        learning rate; one that clips the first updates alone has taken the edge off the start. The
-        norm is that of the whole gradient, before clipping thick and after it thin."""
+    text = """What clipping did while the loss fell: medians over an arm's runs, of means between two
+        evaluations; of a run that has stopped the last value is held. A rule that still clips most
+        updates at the end has replaced the learning rate; one that clips the first updates alone has
+        taken the edge off the start. The norm is that of the whole gradient, before clipping thick
+        and after it thin."""
     if COSINE in columns:
         text += """ The cosine between the two is 1 for a rule that shortens the gradient, and less for one
             that turns it."""

@@ -16,6 +16,7 @@ from analysis.data.wording import counted, listing, short, steps_text
 from analysis.figures import Drawing, Missing, figure, style
 from analysis.figures.small_multiples import colorbar_shape
 from analysis.statistics.few_runs import half_life
+from study.base.labels import spoken
 
 STAGES = {"init": "before training", "final": "after training"}
 COLUMNS = 6  # of a panel; what would need more of them goes into rows
@@ -30,7 +31,7 @@ JOINED = " · "
 class Axis:
     """One thing that differs, by the value each trial has of it."""
 
-    name: str  # what a reader calls it; of a compared axis ""
+    name: str
     values: pd.Series
 
     @property
@@ -86,15 +87,24 @@ def half_life_matrix(results: Results) -> Drawing:
 def _axes(results: Results, trials: pd.DataFrame) -> list[Axis]:
     """The compared ones, which are not the task, then the searched ones whose values are names."""
     parts = trials["architecture"].str.split(JOINED)
-    compared = [Axis("", parts.str[0])]
-    if parts.str.len().max() > 1:
-        compared += [Axis("", parts.str[1:].str.join(JOINED))]
+    compared = []
+    for place in range(int(parts.str.len().max())):
+        values = parts.str[place].fillna("")
+        compared.append(Axis(_compared(results, set(values)), values))
     searched = []
     for name, spec in results.searched.items():
         values = spec.get("values")
         if isinstance(values, list) and all(math.isnan(number(value)) for value in values):
             searched.append(Axis(name, trials[f"param.{name}"].astype(str)))
     return [compared[0], *(a for a in [*compared[1:], *searched] if len(a.levels) > 1)]
+
+
+def _compared(results: Results, labels: set[str]) -> str:
+    """The compared axis that has these labels."""
+    for axis, known in results.space.get("compare", {}).items():
+        if labels <= {spoken(axis, label) for label in known}:
+            return str(axis)
+    return "architecture"
 
 
 def _layout(axes: Sequence[Axis]) -> tuple[list[Axis], list[Axis]]:
@@ -182,12 +192,7 @@ def _caption(
 
 
 def _says(axes: Sequence[Axis]) -> str:
-    return listing(
-        [
-            axis.name or ("architecture" if i == 0 else "the rest of it")
-            for i, axis in enumerate(axes)
-        ]
-    )
+    return listing([axis.name for axis in axes])
 
 
 def _shown(results: Results, trials: pd.DataFrame) -> str:
@@ -204,20 +209,18 @@ def _shown(results: Results, trials: pd.DataFrame) -> str:
             ({counted(int(sizes[key]), "trial")})."""
     else:
         longest, shortest = max(lives, key=lambda k: lives[k]), min(lives, key=lambda k: lives[k])
-        text = f"""Before training the longest is that of {names[longest]},{tasks or ""}
-            {_steps(lives[longest])} ({counted(int(sizes[longest]), "trial")}), the shortest that of
+        text = f"""Before training the longest is that of {names[longest]},
+            {_steps(lives[longest])}{tasks} ({counted(int(sizes[longest]), "trial")}), the shortest that of
             {names[shortest]}, {_steps(lives[shortest])} ({counted(int(sizes[shortest]), "trial")})."""
     known = slopes.dropna()
-    if len(known):
-        longer = int((known["log_slope_final"] > known["log_slope_init"]).sum())
-        of = "the one combination" if len(known) == 1 else f"{longer} of {len(known)} combinations"
-        if len(known) == 1:
-            of += " is" if longer else " is not"
-            text += f" After training that of {of} longer."
-        else:
-            text += f" After training it is longer in {of}."
+    longer = int((known["log_slope_final"] > known["log_slope_init"]).sum())
+    if len(known) == 1:
+        text += f" After training it is {'longer' if longer else 'no longer than that'}."
+    elif len(known):
+        text += f" After training it is longer in {longer} of {len(known)} combinations."
     return text
 
 
 def _steps(life: float) -> str:
-    return steps_text(life) if math.isinf(life) else f"{steps_text(life)} steps"
+    text = steps_text(life)
+    return text if math.isinf(life) else f"{text} {'step' if text == '1' else 'steps'}"

@@ -18,6 +18,7 @@ WHEN = {"before": "before training", "after": "after training"}
 STAGES = {"init": "before", "best": "after", "final": "after"}
 DECADES = 12  # of the gradient, below that at lag 0
 HALF = 0.5
+MARKED = 32  # a gap of this part of the axis is no curve
 
 Lines = Mapping[tuple[Arm, str], pd.Series]  # by arm and "before" or "after", over the lag
 
@@ -108,9 +109,11 @@ def _draw(panel: Axes, lines: Lines, task: str, when: str, looks: Mapping[str, s
 
 
 def _apart(line: pd.Series) -> list[int]:
-    """Which points to mark: those that a straight line over several lags leads to, and one alone."""
-    gaps = np.diff(line.index.to_numpy(), prepend=-1)
-    return [place for place, gap in enumerate(gaps) if gap > 1 or len(line) == 1]
+    """Which points to mark: those that a long straight line leads to, and one alone."""
+    lags = line.index.to_numpy()
+    far = max(1.0, lags[-1] / MARKED)
+    gaps = np.diff(lags, prepend=0)
+    return [place for place, gap in enumerate(gaps) if gap > far or len(line) == 1]
 
 
 def _longest(both: Sequence[Lines], task: str) -> float:

@@ -148,7 +148,25 @@ def test_matrix_of_nothing_but_one_architecture_is_one_number() -> None:
     drawing = drawn("half_life_matrix", read_study(replace(store, texts=space), "synthetic"))
     assert [len(panel.texts) for panel in drawing.figure.axes[:2]] == [1, 1]
     assert "Before training lstm has a half-life of 5" in drawing.caption
-    assert "(3 trials). After training that of the one combination is longer." in drawing.caption
+    assert "(3 trials). After training it is longer." in drawing.caption
+
+
+def test_what_has_no_room_across_the_matrix_goes_down() -> None:
+    kinds = {
+        f"{name} · {init} · {phi}": kind
+        for name, kind in TWO.items()
+        for init in ("identity", "orthogonal", "xavier")
+        for phi in ("tanh", "relu")
+    }
+    store = make(trials=3, confirmations=0, architectures=kinds, tasks=ADDING)
+    drawing = drawn("half_life_matrix", read_study(store, "synthetic"))
+    panel = drawing.figure.axes[0]
+    columns = [t.get_text() for t in panel.get_xticklabels()]
+    assert columns == [
+        f"{i} · {p}" for i in ("identity", "orthogonal", "xavier") for p in ("tanh", "relu")
+    ]
+    rows = {t.get_text() for t in panel.get_yticklabels()}
+    assert rows == {f"{name} · {clip}" for name in TWO for clip in ("none", "norm")}
 
 
 @pytest.mark.parametrize(
