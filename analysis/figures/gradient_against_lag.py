@@ -143,7 +143,7 @@ def _spreads(results: Results, flows: pd.DataFrame) -> dict[tuple[str, str, str]
         if curve is None or curve.mean[0] is None:
             continue
         logs = pd.DataFrame({"low": curve.low, "high": curve.high}, f.finding.lags, dtype=float)
-        part = 10 ** (logs.fillna(-np.inf) - curve.mean[0]).clip(upper=300)
+        part = 10 ** (logs.fillna(-np.inf) - curve.mean[0]).clip(upper=100)
         parts.setdefault((f.task, f.architecture, f.stage), []).append(part)
     return {where: pd.concat(own).groupby(level=0).median() for where, own in parts.items()}
 

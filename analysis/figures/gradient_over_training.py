@@ -163,4 +163,6 @@ def _shown(results: Results, tables: Mapping[Arm, pd.DataFrame]) -> str:
 def _power(value: float) -> str:
     if value < -FALL:
         return "less than 10⁻¹²"
+    if value > RISE:  # it may be more than any float
+        return style.ten_to_the(round(value))
     return style.power(float(f"{10**value:.0e}"))

@@ -116,6 +116,28 @@ def test_heatmap_of_a_gradient_of_zero_is_at_the_end_of_the_scale(store: MemoryS
     assert isinstance(told, Missing)
 
 
+def test_a_gradient_beyond_every_float_is_drawn_and_told(store: MemoryStore) -> None:
+    def explode(finding: dict[str, Any]) -> None:
+        for curve in [finding["whole"], *finding["states"].values()]:
+            for name, sign in (("mean", 1), ("low", -1), ("high", 1)):
+                curve[name] = [sign * 10.0 * lag for lag in range(LENGTH)]
+
+    results = changed(store, "state_gradients", explode, arm="tanh")
+    drawing = drawn("gradient_over_training", results)
+    [image] = panel_of(drawing, "tanh").images
+    assert np.asarray(image.get_array()).max() == 7
+
+    def later(finding: dict[str, Any]) -> None:
+        explode(finding)
+        if finding["log10_ratio_at_lag"] < -10:  # before training alone
+            finding["whole"]["mean"] = [0.0] * LENGTH
+
+    told = drawn("gradient_over_training", changed(store, "state_gradients", later, arm="tanh"))
+    assert "Most changed tanh, from 1 to 10⁴⁹⁰" in told.caption
+    for name in ("gradient_against_lag", "memory_and_gradient"):
+        assert_inside(drawn(name, results).figure)
+
+
 def test_matrix_has_the_median_half_life_of_all_trials(store: MemoryStore) -> None:
     searched = json.loads(
         next(iter(json.dumps(t) for k, t in store.texts.items() if k[1] == "space.json"))
