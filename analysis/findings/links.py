@@ -181,6 +181,10 @@ def finding(task_links: pd.DataFrame) -> str:
             f"{counted(looks, 'quantity', 'quantities')}), so it may all be a matter of the arms, "
             "in whatever else these differ."
         )
+    else:
+        parts.append(
+            "No arm alone has trials enough, or different ones, to say whether it holds there."
+        )
     parts.append("A correlation is no cause.")
     return " ".join(part for part in parts if part)
 

@@ -171,6 +171,12 @@ def test_what_only_arms_differ_in_is_told_as_such() -> None:
     assert "it may all be a matter of the arms" in text
 
 
+def test_arms_of_one_trial_say_nothing_of_what_is_within() -> None:
+    text = said(study(simpson, trials=1))
+    assert "longer half-life (ρ = 1.00" in text
+    assert "No arm alone has trials enough" in text
+
+
 def test_holm_is_over_the_quantities_of_a_task() -> None:
     table = links(study(unrelated))
     pooled = table[table["scope"] == ALL]
