@@ -48,6 +48,22 @@ AUDIT: Columns = {
     "timescale_max_init": ("float64", "the longest of a unit"),
 }
 
+# Of a step before training; the column x_init is the metric conditioning/init/x.
+CONDITIONING: Columns = {
+    "largest_exponent_init": (
+        "float64",
+        "λ₁, the largest Lyapunov exponent a step, before training; 0: differences neither shrink nor grow",
+    ),
+    "step_log_condition_init": (
+        "float64",
+        "ln of the largest over the smallest singular value of a step's Jacobian, before training",
+    ),
+    "step_log_rms_init": (
+        "float64",
+        "ln of the root mean square of those singular values, before training",
+    ),
+}
+
 # Of a network that looks back while it writes; the column attention_x is the metric attention/x.
 ATTENTION: Columns = {
     "attention_peak": ("float64", "heaviest weight of a symbol written, mean of symbols"),
@@ -91,6 +107,12 @@ RUNS: Columns = {
         "slope of ln of the gradient's norm a step of lag, before training",
     ),
     "log_slope_final": ("float64", "the same after training"),
+    "log10_ratio_at_lag_init": (
+        "float64",
+        "log10 of the norm of the gradient of all states at the task's lag over that at lag 0, before "
+        "training; -inf: nothing is left",
+    ),
+    **CONDITIONING,
     **AUDIT,
     **ATTENTION,
     "beam_exact": (
@@ -201,6 +223,36 @@ PAIRS: Columns = {
     "other_runs": ("int64", "m, confirmations of Y"),
 }
 
+LINKS: Columns = {
+    "task": ("str", "label of the task"),
+    "quantity": ("str", "column of the trials' table, measured before training"),
+    "measure": ("str", "what of it is ranked: itself, or its distance from 0"),
+    "scope": (
+        "str",
+        "all trials; within arms: ranked inside each arm; between arms: the arms' medians",
+    ),
+    "rho": (
+        "float64",
+        "Spearman's rank correlation with what a trial reached; positive: the larger, the better",
+    ),
+    "low": ("float64", "95 % interval, lower end (Bonett & Wright)"),
+    "high": ("float64", "95 % interval, upper end"),
+    "p": ("float64", "p of no correlation, of the same approximation"),
+    "p_holm": ("float64", "p adjusted over the quantities of a task and scope (Holm)"),
+    "n": ("int64", "trials that it is about; between arms: arms"),
+    "arms": ("int64", "arms that it is about"),
+    "solved": ("int64", "of all trials with the quantity: met the criterion"),
+    "out_of_budget": ("int64", "ran out of updates; ordered by lowest validation loss"),
+    "pruned": ("int64", "stopped early; ordered as these, by the lowest loss until then"),
+    "diverged": ("int64", "counted as the worst, all alike"),
+    "missing": (
+        "int64",
+        "trials that ended and are left out: failed, or without the quantity, as where a gradient was "
+        "not finite",
+    ),
+    "refusal": ("str", "why there is no correlation"),
+}
+
 SOURCES: Columns = {
     "figure": ("str", "name of the figure's files"),
     "metric": ("str", "MLflow metric, parameter, tag or file that it draws"),
@@ -215,6 +267,7 @@ TABLES: Mapping[str, Columns] = {
     "flows": FLOWS,
     "importance": IMPORTANCE,
     "pairs": PAIRS,
+    "links": LINKS,
     "figure_sources": SOURCES,
 }
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.data import columns
 from analysis.data.columns import frame
+from analysis.data.initial_flow import initial_flow
 from analysis.data.probed import Probed
 from analysis.data.tasks import Task, number, read_task
 from study.base.labels import spoken
@@ -242,6 +243,7 @@ def _run_row(
         "half_life_final": lives["final"],
         "log_slope_init": slopes["init"],
         "log_slope_final": slopes["final"],
+        **initial_flow(run.metrics),
         **{name: metric(f"init/{name.removesuffix('_init')}") for name in columns.AUDIT},
         **{name: metric(name.replace("_", "/", 1)) for name in columns.ATTENTION},
         "beam_exact": metric("test/beam_exact"),

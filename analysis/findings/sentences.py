@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.data.runs import Results
 from analysis.data.tasks import Task
 from analysis.data.wording import counted, listing, measured, share, short, span, steps_text, whole
+from analysis.findings import links
 from analysis.findings.summary import CONFIRMED
 from analysis.statistics.few_runs import Interval, wilson_interval
 
@@ -23,10 +24,13 @@ class Finding:
 
 
 def findings(results: Results, summary: pd.DataFrame) -> list[Finding]:
-    return [
-        Finding(task, _about(results, task, summary[summary["task"] == key]))
-        for key, task in results.tasks.items()
-    ]
+    table = links.links(results)
+    found = []
+    for key, task in results.tasks.items():
+        linked = links.finding(table[table["task"] == key])
+        sentences = _about(results, task, summary[summary["task"] == key])
+        found.append(Finding(task, [*sentences, linked] if linked else sentences))
+    return found
 
 
 def _about(results: Results, task: Task, arms: pd.DataFrame) -> list[str]:

@@ -26,6 +26,7 @@ from analysis.data import columns, wording
 from analysis.data.runs import Reader, Results, read_study
 from analysis.figures import CHAPTERS, FigureEntry, Missing, in_order, style
 from analysis.findings import reach
+from analysis.findings.links import links
 from analysis.findings.pruning import pruning
 from analysis.findings.sentences import findings
 from analysis.findings.summary import importances, pairs, summarize
@@ -97,6 +98,7 @@ def write_report(
         "flows": results.flows,
         "importance": importances(results),
         "pairs": pairs(results),
+        "links": links(results),
         "figure_sources": columns.frame(sources, columns.SOURCES),
     }
     _write_tables(tables, out / "tables")

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from analysis.statistics.few_runs import kaplan_meier as kaplan_meier
     from analysis.statistics.few_runs import wilson_interval as wilson_interval
     from analysis.statistics.importance import Importance as Importance
+    from analysis.statistics.rank_correlation import RankCorrelation as RankCorrelation
+    from analysis.statistics.rank_correlation import spearman as spearman
+    from analysis.statistics.rank_correlation import spearman_within as spearman_within
 
 __getattr__ = handed_on(
     __name__,
@@ -19,5 +22,8 @@ __getattr__ = handed_on(
         "kaplan_meier": "few_runs",
         "wilson_interval": "few_runs",
         "Importance": "importance",
+        "RankCorrelation": "rank_correlation",
+        "spearman": "rank_correlation",
+        "spearman_within": "rank_correlation",
     },
 )

@@ -201,7 +201,7 @@ class _Arm:
         self.store.texts[parent, "space.json"] = json.dumps(space)
 
     def _start(self, run_id: str) -> dict[str, float]:
-        """What an audit of the untrained network found."""
+        """What an audit and the probes of the untrained network found."""
         kind, factor = self.kind, 1 + int(run_id[:8], 16) / 2**32 / 20  # of this run alone
         found = {
             "largest_singular_value": kind.sigma * factor,
@@ -216,7 +216,16 @@ class _Arm:
                 "timescale_median": kind.timescale * factor,
                 "timescale_max": kind.timescale * 2,
             }
-        return {f"init/{name}": value for name, value in found.items()}
+        step = {
+            "largest_exponent": kind.slope * factor,
+            "step_log_condition": abs(kind.slope) * 4 + factor,
+            "step_log_rms": kind.slope * factor / 2,
+        }
+        return {
+            **{f"init/{name}": value for name, value in found.items()},
+            **{f"conditioning/init/{name}": value for name, value in step.items()},
+            "state_gradients/init/log10_ratio_at_lag": kind.slope * factor * self.length / 2.3,
+        }
 
     def _run(
         self,

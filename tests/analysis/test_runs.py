@@ -12,6 +12,7 @@ from synthetic import MemoryStore, make
 from analysis.data import columns
 from analysis.data.runs import Results, read_study
 from analysis.data.tasks import read_task
+from analysis.findings.links import links
 from analysis.findings.summary import importances, pairs, ranks, summarize
 from study.base.errors import UserError
 from study.probes.audit import MatrixAudit, Timescales
@@ -46,6 +47,7 @@ def test_columns_are_the_documented_ones(results: Results) -> None:
         (summarize(results, np.random.default_rng(0)), columns.SUMMARY),
         (importances(results), columns.IMPORTANCE),
         (pairs(results), columns.PAIRS),
+        (links(results), columns.LINKS),
     ]:
         own = [name for name in table if not name.startswith("param.")]
         assert own == list(documented)
