@@ -144,3 +144,35 @@ class Memory(ProbeFinding):
         if max(self.chance) >= 1:
             raise ValueError("chance is below 1")
         return self
+
+
+class ParameterGradients(ProbeFinding):
+    """What the steps at each lag add to the weights' gradient, as shares of the sum of their norms."""
+
+    probe = "parameter_gradients"
+    lags: Lags
+    norm_shares: list[FiniteFloat] | None
+    task_lag: NonNegativeInt
+    half_lag: NonNegativeInt | None
+    noise_scale: Number
+
+    @model_validator(mode="after")
+    def _every_lag_has_a_share(self) -> "ParameterGradients":
+        if self.norm_shares is not None:
+            _alike("lags and shares", self.lags, self.norm_shares)
+        return self
+
+
+class Estimate(BaseModel):
+    """A shortened gradient beside the full one: window in steps, cosine, relative bias."""
+
+    steps: NonNegativeInt
+    cosine: FiniteFloat
+    relative_bias: FiniteFloat
+
+
+class CreditAssignment(ProbeFinding):
+    """Gradients cut to a window that ends at the last step, the full one last."""
+
+    probe = "credit_assignment"
+    aligned: list[Estimate] = Field(min_length=1)

@@ -50,7 +50,7 @@ class Heights:
 @figure(
     "initial_flow_and_outcome",
     "Gradient flow before training, and what came of it",
-    order=39,
+    order=40,
     chapter="Gradient flow",
 )
 def initial_flow_and_outcome(results: Results) -> Drawing:

@@ -1,26 +1,21 @@
 """What the state still tells of past inputs, beside what the gradient reaches of them."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.data.probe_files import Memory, StateGradients
-from analysis.data.probed import Found
 from analysis.data.runs import Results
 from analysis.data.wording import counted, whole
 from analysis.figures import Drawing, Missing, figure, style
-from analysis.figures.small_multiples import Arm, by_arm, named
+from analysis.figures.before_and_after import WHEN, Lines, lines
+from analysis.figures.small_multiples import named
 
-WHEN = {"before": "before training", "after": "after training"}
-STAGES = {"init": "before", "best": "after", "final": "after"}
 DECADES = 12  # of the gradient, below that at lag 0
 HALF = 0.5
 MARKED = 32  # a gap of this part of the axis is no curve
-
-Lines = Mapping[tuple[Arm, str], pd.Series]  # by arm and "before" or "after", over the lag
 
 
 @figure("memory_and_gradient", "Memory beside gradient", order=38, chapter="Gradient flow")
@@ -34,7 +29,7 @@ def memory_and_gradient(results: Results) -> Drawing:
     tasks = [task for task in results.tasks if any(f.task == task for f in remembered)]
     gradients = results.probed.of(StateGradients, "init", "final")
     gradients = [f for f in gradients if f.task in tasks and f.finding.whole.mean[0] is not None]
-    memory, gradient = _lines(results, remembered, _score), _lines(results, gradients, _relative)
+    memory, gradient = lines(results, remembered, _score), lines(results, gradients, _relative)
     looks = style.looks(results.architectures)
     drawn, axes = style.rows([2, 2] * len(tasks), 1.65)
     for place, task in enumerate(tasks):
@@ -65,19 +60,6 @@ def memory_and_gradient(results: Results) -> Drawing:
     )
 
 
-def _lines(
-    results: Results, found: Sequence[Found[Any]], read: Callable[[Any], pd.Series]
-) -> dict[tuple[Arm, str], pd.Series]:
-    """Medians over runs at each lag."""
-    lines = {}
-    for arm, own in by_arm(results, found).items():
-        for when in WHEN:
-            parts = [read(f.finding) for f in own if STAGES[f.stage] == when]
-            if parts:
-                lines[arm, when] = pd.concat(parts, axis=1).median(axis=1).sort_index()
-    return lines
-
-
 def _score(finding: Memory) -> pd.Series:
     """At each lag (score - chance)/(1 - chance) of the state that tells most, 0 where it tells nothing."""
     chance = np.array(finding.chance)
@@ -92,8 +74,10 @@ def _relative(finding: StateGradients) -> pd.Series:
     return logs - logs.iloc[0]
 
 
-def _draw(panel: Axes, lines: Lines, task: str, when: str, looks: Mapping[str, style.Look]) -> None:
-    for (arm, at), line in lines.items():
+def _draw(
+    panel: Axes, curves: Lines, task: str, when: str, looks: Mapping[str, style.Look]
+) -> None:
+    for (arm, at), line in curves.items():
         if arm[0] == task and at == when:
             look = looks[arm[1]]
             shown = line.clip(lower=-2.0 * DECADES)
@@ -118,7 +102,7 @@ def _apart(line: pd.Series) -> list[int]:
 
 def _longest(both: Sequence[Lines], task: str) -> float:
     lags = [
-        line.index.max() for lines in both for (arm, _), line in lines.items() if arm[0] == task
+        line.index.max() for curves in both for (arm, _), line in curves.items() if arm[0] == task
     ]
     return float(max([1, *lags]))
 

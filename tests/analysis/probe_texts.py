@@ -127,6 +127,43 @@ def memory(slope: float, states: Sequence[str] = ("h",)) -> Finding:
     }
 
 
+def parameter_gradients(slope: float) -> Finding:
+    """Shares that fall by exp(``slope``) a step."""
+    lags = list(range(LENGTH))
+    terms = [math.exp(slope * lag) for lag in lags]
+    shares = [term / sum(terms) for term in terms]
+    half = next(lag for lag in lags if sum(shares[: lag + 1]) >= 0.5)
+    return {
+        "sequences": 64,
+        "norms": {"layer.U": 1.0},
+        "groups": {"recurrent": 1.0},
+        "norm": 1.0,
+        "trace": 8.0,
+        "squared_norm": 1.0,
+        "noise_scale": 8.0,
+        "lags": lags,
+        "norm_shares": shares,
+        "signed_shares": shares,
+        "task_lag": LENGTH // 2,
+        "half_lag": half,
+        "share_from_task_lag": sum(shares[LENGTH // 2 :]),
+        "signed_share_from_task_lag": sum(shares[LENGTH // 2 :]),
+    }
+
+
+def credit_assignment(slope: float) -> Finding:
+    """Cosines 1 - exp(``slope`` window), 1 of the whole."""
+    windows = [1, 2, 4, 8, 16, 32, LENGTH]
+
+    def estimate(steps: int) -> Finding:
+        left = 0.0 if steps == LENGTH else math.exp(slope * steps)
+        draws = {"bias_error": None, "draw_variance": None, "batch_variance": 0.5}
+        return {"steps": steps, "cosine": 1 - left, "relative_bias": left, **draws}
+
+    found = [estimate(steps) for steps in windows]
+    return {"sequences": 64, "batch": 8, "truncated": found, "aligned": found, "randomized": []}
+
+
 def _file(
     stages: dict[str, tuple[int, Finding]], within: Sequence[tuple[int, Finding]] = ()
 ) -> str:
@@ -153,6 +190,8 @@ def files(kind: Kind) -> dict[str, str]:
         "lyapunov.json": _file(twice(lyapunov, "best")),
         "fixed_points.json": _file({"best": (FINAL, fixed_points(end))}),
         "gates.json": _file({"best": (FINAL, gates(kind.timescale))}),
+        "parameter_gradients.json": _file(twice(parameter_gradients, "final")),
+        "credit_assignment.json": _file(twice(credit_assignment, "best")),
         "memory.json": _file(twice(lambda slope: memory(slope, kind.states), "best")),
     }
 

@@ -26,6 +26,8 @@ FROM_FILES = {
     "slow_points": "fixed_points",
     "gate_timescales": "gates",
     "memory_and_gradient": "memory",
+    "weight_gradient": "parameter_gradients",
+    "credit_windows": "credit_assignment",
 }
 ADDING = {"adding-50": ("adding", LENGTH)}
 TWO = {name: ARCHITECTURES[name] for name in ("tanh", "lstm")}
@@ -361,6 +363,48 @@ def test_bands_are_quartiles_over_sequences(results: Results) -> None:
     assert "the middle half of the sequences" in drawing.caption
     bare = drawn("gradient_against_lag", read_study(make(trials=2, architectures=TWO), "synthetic"))
     assert "bands span all runs" in bare.caption
+
+
+def test_weights_gradient_is_each_lags_share_of_it(results: Results) -> None:
+    drawing = drawn("weight_gradient", results)
+    before, after = drawing.figure.axes
+    for panel, factor in ((before, 1), (after, 0.5)):
+        for line, kind in zip(panel.lines, TWO.values(), strict=False):
+            terms = np.exp(factor * kind.slope * np.arange(LENGTH))
+            expected = np.maximum(np.log10(terms / terms.sum()), -16)
+            assert line.get_ydata() == pytest.approx(expected)
+        assert panel.lines[-1].get_xdata()[0] == LENGTH // 2
+    tanh = math.exp(TWO["tanh"].slope)
+    half = math.ceil(round(math.log(0.5) / math.log(tanh), 9)) - 1  # 1 - tanh^(half + 1) >= 1/2
+    assert f"within lag {half} in tanh" in drawing.caption
+
+
+def test_a_share_of_nothing_is_below_the_panel(store: MemoryStore) -> None:
+    def nothing(finding: dict[str, Any]) -> None:
+        finding["norm_shares"] = [1.0] + [0.0] * (LENGTH - 1)
+
+    drawing = drawn("weight_gradient", changed(store, "parameter_gradients", nothing))
+    panel = drawing.figure.axes[0]
+    assert panel.lines[0].get_ydata()[1] < panel.get_ylim()[0]
+
+
+def test_credit_is_the_cosine_against_the_window(results: Results) -> None:
+    drawing = drawn("credit_windows", results)
+    before, _ = drawing.figure.axes
+    for line, kind in zip(before.lines, TWO.values(), strict=False):
+        windows = [1, 2, 4, 8, 16, 32]
+        assert list(line.get_xdata()) == [*windows, LENGTH]
+        expected = [1 - math.exp(kind.slope * w) for w in windows]
+        assert list(line.get_ydata()) == pytest.approx([*expected, 1.0])
+    shortest = {}
+    for name, kind in TWO.items():
+        enough = [w for w in (1, 2, 4, 8, 16, 32) if 1 - math.exp(kind.slope * w) >= 0.9]
+        shortest[name] = min([*enough, LENGTH])
+    name = min(shortest, key=lambda n: shortest[n])
+    assert (
+        f"Before training the shortest window that reaches 0.9 is {shortest[name]} in {name}"
+        in drawing.caption
+    )
 
 
 @pytest.mark.parametrize(("name", "probe"), FROM_FILES.items(), ids=FROM_FILES)
