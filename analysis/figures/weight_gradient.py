@@ -48,8 +48,8 @@ def weight_gradient(results: Results) -> Drawing:
         figure,
         f"""The gradient of the recurrent layer's weights is a sum over the steps of the past: here is the
         norm of what the steps at each lag add to it, over the sum of all those norms, for the loss at the
-        last step. Medians over an arm's runs; dotted is the task's shortest lag. Where the line falls steeply an
-        update hears of the last steps alone: what happened further back has too small a share in it.
+        last step. Medians over an arm's runs; dotted is the task's shortest lag. Where the line falls steeply
+        an update hears of the last steps alone: what happened further back has too small a share in it.
         {_shown(results, found)}""",
         ["file parameter_gradients.json"],
         [f.run_id for f in found],
