@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-import study
+import study.trial.training
+from study.commands.entry import main
 from study.spaces.file import load
 from study.sweep import worker
 from study.sweep.deaths import MOST_TRIES, TRIES_A_SWEEP, Deaths
@@ -19,6 +20,8 @@ from study.sweep.driver import Sweep
 from study.sweep.execution import Died, LocalPool, Message, Patience, Silent
 from study.sweep.progress import ArmProgress
 from study.tracking.store import Store
+from study.trial.config import TrialConfig
+from study.trial.construction import build_model
 
 HERE = str(Path(study.__file__).parent.parent)
 
@@ -144,7 +147,7 @@ def begun(event: Any) -> bool:
 
 
 @pytest.fixture
-def pool() -> Iterator[LocalPool]:
+def pool(forked: None) -> Iterator[LocalPool]:
     # Signs of life come late on a busy machine.
     with LocalPool(1, Patience(alive=0.2, told=3, silence=5)) as running:
         yield running
@@ -179,6 +182,7 @@ def test_a_worker_that_is_stopped_for_a_moment_goes_on(pool: LocalPool) -> None:
     assert pool._workers[0].process.pid == pid
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_driver_that_was_stopped_itself_blames_no_worker() -> None:
     with LocalPool(1, Patience(told=3, silence=6)) as pool:
         pool.submit(job("long"))
@@ -188,6 +192,7 @@ def test_a_driver_that_was_stopped_itself_blames_no_worker() -> None:
         assert not any(isinstance(e, (Died, Silent)) for e in events)
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_worker_that_computes_for_long_without_a_word_is_not_silent() -> None:
     with LocalPool(1, Patience(alive=0.2, told=3, silence=4)) as pool:
         long = job("long")
@@ -199,23 +204,24 @@ def test_a_worker_that_computes_for_long_without_a_word_is_not_silent() -> None:
             assert not [e for e in pool.events(0.5) if isinstance(e, (Died, Silent))]
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_trial_over_its_time_is_ended() -> None:
-    with LocalPool(1, Patience(job=3)) as pool:
+    with LocalPool(1, Patience(job=0.6)) as pool:
         pool.submit(job("long"))
         event = until(pool, lambda e: isinstance(e, Died))
         assert event.too_long
-        assert "0.05 minutes, the limit" in event.why
+        assert "0.01 minutes, the limit" in event.why
         assert pool.free == 1
 
 
 # Whole sweeps
 
 
-def command(folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
+def command(folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "study", "sweep", "tiny.toml", "--workers", "2", *options],
+        [sys.executable, "-m", "study", "sweep", "tiny.toml", "--workers", "2"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": HERE, **environment},
+        env={**os.environ, "PYTHONPATH": HERE},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -245,8 +251,10 @@ def outcomes(folder: Path) -> list[str]:
     ]
 
 
+@pytest.mark.usefixtures("forked")
 def test_workers_killed_for_long_stop_the_sweep_and_use_up_no_trial(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(SPACE.format(steps=60))
+    Store.open(tmp_path, create=True)  # from the tables that are there
     driver = command(tmp_path)
     while driver.poll() is None:
         for pid in workers_of(driver.pid):
@@ -262,67 +270,71 @@ def test_workers_killed_for_long_stop_the_sweep_and_use_up_no_trial(tmp_path: Pa
     assert "6 runs still to do; go on with: longlag sweep tiny.toml" in err
     assert not outcomes(tmp_path)
 
-    driver = command(tmp_path)
-    out, err = driver.communicate(timeout=300)
-    assert driver.returncode == 0, out + err
-    assert sorted(outcomes(tmp_path)) == ["budget"] * 6
+    *_, last = Sweep(load(tmp_path / "tiny.toml"), tmp_path, 2).run()
+    assert (last.left, sorted(outcomes(tmp_path))) == (0, ["budget"] * 6)
 
 
-def raising(folder: Path, error: str) -> dict[str, str]:
-    """The environment of processes in which no GRU can be built."""
-    place = folder / "broken"
-    place.mkdir()
-    # Every process of Python reads this file; only those that train load the program for it.
-    (place / "sitecustomize.py").write_text(
-        "import sys\n"
-        "class Hook:\n"
-        "    def find_spec(self, name, path, target=None):\n"
-        "        if name == 'study.trial.training':\n"
-        "            sys.meta_path.remove(self)\n"
-        "            import study.trial.construction as construction\n"
-        "            real = construction.build_model\n"
-        "            def build_model(config):\n"
-        "                if config.cell.name == 'gru':\n"
-        f"                    raise {error}\n"
-        "                return real(config)\n"
-        "            construction.build_model = build_model\n"
-        "sys.meta_path.insert(0, Hook())\n"
-    )
-    return {"PYTHONPATH": os.pathsep.join([str(place), HERE])}
+@pytest.fixture
+def longlag(
+    tmp_path: Path,
+    forked: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[[], tuple[int, str]]:
+    """Sweeps in this process by the command line: exit code and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["longlag", "sweep", "tiny.toml", "--workers", "2"])
+
+    def run() -> tuple[int, str]:
+        with pytest.raises(SystemExit) as end:
+            main()
+        code = end.value.code
+        return (code if isinstance(code, int) else 0), capsys.readouterr().err
+
+    return run
+
+
+def no_gru(error: Exception) -> Callable[[TrialConfig], object]:
+    def build(config: TrialConfig) -> object:
+        if config.cell.name == "gru":
+            raise error
+        return build_model(config)
+
+    return build
 
 
 def test_a_machine_without_memory_uses_up_no_trial(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longlag: Callable[[], tuple[int, str]]
 ) -> None:
     # The failure that torch reports, in every trial of one arm, until there is memory again.
     (tmp_path / "tiny.toml").write_text(SPACE.format(steps=60))
-    space = load(tmp_path / "tiny.toml")
-    broken = raising(tmp_path, 'RuntimeError("DefaultCPUAllocator: can\'t allocate memory")')
-    driver = command(tmp_path, **broken)
-    out, err = driver.communicate(timeout=300)
-    assert driver.returncode == 1, out + err
+    short = RuntimeError("DefaultCPUAllocator: can't allocate memory")
+    with monkeypatch.context() as patch:
+        patch.setattr(study.trial.training, "build_model", no_gru(short))
+        code, err = longlag()
+    assert code == 1, err
     assert err.count("can't allocate memory; it is set aside") == 2, err
     assert "3 runs still to do" in err
     assert sorted(outcomes(tmp_path)) == ["budget"] * 3
 
-    monkeypatch.chdir(tmp_path)
-    *_, last = Sweep(space, tmp_path, 2).run()
+    *_, last = Sweep(load(tmp_path / "tiny.toml"), tmp_path, 2).run()
     assert (last.left, sorted(outcomes(tmp_path))) == (0, ["budget"] * 6)
 
 
 def test_what_failed_by_itself_is_run_again_when_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longlag: Callable[[], tuple[int, str]]
 ) -> None:
     (tmp_path / "tiny.toml").write_text(SPACE.format(steps=20))
     space = load(tmp_path / "tiny.toml")
-    broken = raising(tmp_path, "ZeroDivisionError('a fault of the program')")
-    out, err = command(tmp_path, **broken).communicate(timeout=300)
-    assert "2 runs failed" in err, out + err
+    fault = ZeroDivisionError("a fault of the program")
+    with monkeypatch.context() as patch:
+        patch.setattr(study.trial.training, "build_model", no_gru(fault))
+        _, err = longlag()
+    assert "2 runs failed" in err, err
     assert "longlag sweep tiny.toml --retry" in err
     assert sorted(outcomes(tmp_path)) == ["budget"] * 3 + ["failed"] * 2
 
     # Unasked they are left alone.
-    monkeypatch.chdir(tmp_path)
     run = Sweep(space, tmp_path, 2)
     list(run.run())
     assert not run.ran

@@ -143,7 +143,7 @@ def draws(folder: Path, name: str = "tiny") -> dict[tuple[str, str], dict[str, s
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Space, Path]:
+def swept(tmp_path_factory: pytest.TempPathFactory, forked: None) -> tuple[Space, Path]:
     folder = tmp_path_factory.mktemp("swept")
     s = space(folder)
     statuses = list(Sweep(s, folder, 2).run())
@@ -265,6 +265,7 @@ def test_the_parents_aggregates_are_its_childrens(swept: tuple[Space, Path]) -> 
         assert parent.run_id in parent.tags["mlflow.note.content"]
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_worker_killed_in_the_middle_of_a_trial_costs_no_trial(tmp_path: Path) -> None:
     text = SPACE.replace("confirmations = 2", "confirmations = 0")
     s = space(tmp_path, text, trials=1, steps=300)
@@ -286,8 +287,8 @@ def test_a_worker_killed_in_the_middle_of_a_trial_costs_no_trial(tmp_path: Path)
 # The driver killed: real processes, one folder, one thing after another
 
 
-def start_driver(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "study", "sweep", "tiny.toml", "--workers", "2"]
+def start_driver(folder: Path, workers: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "study", "sweep", "tiny.toml", "--workers", str(workers)]
     environment = {**os.environ, "PYTHONPATH": str(Path(study.__file__).parent.parent)}
     return subprocess.Popen(
         command,
@@ -321,12 +322,15 @@ def told_in_journal(folder: Path) -> int:
     return sum('"op_code":6' in line.replace(" ", "") for line in path.read_text().splitlines())
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_driver_interrupted_then_killed_goes_on_each_time(tmp_path: Path) -> None:
     text = SPACE.replace("confirmations = 2", "confirmations = 1")
+    text = text.replace("gradient_flow,audit,writing", "none")
+    Store.open(tmp_path, create=True)  # from the tables that are there
     # Long enough that a busy machine finds the driver still at it.
     s = space(tmp_path, text, trials=5, steps=250)
 
-    driver = start_driver(tmp_path)
+    driver = start_driver(tmp_path, 1)
     wait_until((tmp_path / "mlruns" / "optuna" / "tiny.journal").exists, driver)
     with pytest.raises(UserError, match="another process"):
         next(Sweep(s, tmp_path, 1).run())
@@ -342,7 +346,7 @@ def test_a_driver_interrupted_then_killed_goes_on_each_time(tmp_path: Path) -> N
     # The one that was being written is completed from the spool.
     assert {r.status for r in runs(tmp_path, "trial")} <= {"FINISHED", "RUNNING"}
 
-    driver = start_driver(tmp_path)
+    driver = start_driver(tmp_path, 2)
     told = told_in_journal(tmp_path)
     wait_until(lambda: told_in_journal(tmp_path) >= told + 1, driver)
     driver.send_signal(signal.SIGSTOP)  # lest it ends while its workers are looked for
@@ -581,8 +585,9 @@ def test_the_music_study_runs_with_a_file_and_not_without(folder: Path) -> None:
             sweep(given(path), folder)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     pickled, as_json = music(folder)["path"], music_json(folder)["path"]
-    sweep(given(pickled), folder)
-    check_complete(given(pickled), folder)
+    s = given(pickled)
+    sweep(s, folder)
+    check_complete(s, folder)
     assert {run.params["task.path"] for run in runs(folder, "trial", "music")} == {pickled}
     with pytest.raises(UserError, match=r"begun with another search space: fixed task\.path was"):
         sweep(given(as_json), folder)
