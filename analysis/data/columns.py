@@ -82,9 +82,16 @@ RUNS: Columns = {
     "outcome": ("str", "solved, budget (ran out of updates), pruned, diverged, failed, running"),
     "chosen": ("bool", "whether this is the arm's best trial, which the confirmations repeat"),
     "score": ("float64", "what the search minimized"),
-    "solved": ("bool", "whether the task's criterion was met on the validation set"),
+    "solved": (
+        "bool",
+        "whether the task's criterion was met and confirmed; of a data set, on the test set",
+    ),
     "steps": ("float64", "updates done"),
-    "steps_to_solve": ("float64", "updates done when the criterion was met; empty when never"),
+    "steps_to_solve": (
+        "float64",
+        "updates done when the criterion was met; of a data set, by the parameters that meet it; empty "
+        "when never",
+    ),
     "budget": ("float64", "updates the run could use"),
     "validation_loss": (
         "float64",

@@ -1,7 +1,7 @@
 """Tasks whose sequences are drawn without end."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Generator, Tensor
@@ -12,7 +12,8 @@ from study.tasks.partition import FEWEST, MOST, HeldOut, Part, belongs
 from study.tasks.task import TEST_SEQUENCES, Task
 
 VALIDATION_SEQUENCES = 1_000
-CONFIRMATION_SEQUENCES = 4_000
+CONFIRMATION_SEQUENCES = 500  # of a part …
+CONFIRMATIONS = 8  # … of which there are so many, and one more for each time before
 DRAWN_AT_ONCE = 1_000  # sequences, where nine of ten are of another part
 
 
@@ -64,9 +65,18 @@ class SyntheticTask(Task):
     def validation(self) -> Batch:
         return self.held_out("validation", generator("validation", 0), VALIDATION_SEQUENCES)
 
-    def confirmation(self, attempt: int) -> Sequence[Batch]:
+    def confirmation(self, attempt: int) -> Iterator[Batch]:
+        """Parts of 500 sequences, 8 of them and one more for each attempt before.
+
+        That each of several meets the criterion asks for more than that their mean does, the more so the
+        more often it was asked. Simulated with accuracies that rise past a criterion of .99, by .0001 to
+        .005 an evaluation, or stay near it for good, at most 1.8 % of the runs count as solved and do not
+        meet it on 10,000 test sequences: tests/tasks/test_confirmation.py. With one part of 1,000 sequences
+        it would be up to 48 %.
+        """
         draws = generator("confirmation", attempt)
-        return [self.held_out("confirmation", draws, CONFIRMATION_SEQUENCES)]
+        for _ in range(CONFIRMATIONS + attempt):
+            yield self.held_out("confirmation", draws, CONFIRMATION_SEQUENCES)
 
     def test(self) -> Batch:
         return self.held_out("test", generator("test", 0), TEST_SEQUENCES)

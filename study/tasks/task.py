@@ -1,6 +1,6 @@
 """What a task is: what is asked of its sequences, what chance achieves, and when it is solved."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from torch import Tensor
@@ -38,6 +38,12 @@ class Task(Choice):
     causal: ClassVar[bool] = False
     reads_state: ClassVar[bool] = False
     needs_files: ClassVar[bool] = False  # at its defaults; nothing is fetched unless asked
+
+    @property
+    def ends_when_solved(self) -> bool:
+        """Whether training ends once the criterion holds; else it uses its updates, and what is judged are
+        the parameters of the best validation loss."""
+        return True
 
     @property
     def input_size(self) -> int:
@@ -172,12 +178,13 @@ class Task(Choice):
         """The same sequences for every trial, so that trials compare."""
         raise NotImplementedError
 
-    def confirmation(self, attempt: int) -> Sequence[Batch]:
+    def confirmation(self, attempt: int) -> Iterable[Batch]:
         """What the criterion must hold on as well, each by itself, once validation meets it.
 
-        Of many looks at the validation part one may be lucky; so these are of no look before, and of
-        the test part none. ``attempt`` counts from 0 how often that was asked in a trial. Empty for a
-        task with nothing to draw anew.
+        Of many looks at the validation part one may be lucky; so these are of no look before, more than
+        the validation part has, and of the test part none. ``attempt`` counts from 0 how often that was
+        asked in a trial. Empty for a task with nothing to draw anew. Asked where training
+        `ends_when_solved`.
         """
         raise NotImplementedError
 

@@ -115,7 +115,7 @@ class TrialRecord:
             "solved": float(r["outcome"] == "solved"),
             "diverged": float(r["outcome"] == "diverged"),
             "steps": r["steps"],
-            "steps_to_solve": r["steps"] if r["outcome"] == "solved" else None,
+            "steps_to_solve": r["best_step"] if r["outcome"] == "solved" else None,
             "best/step": r["best_step"],
             "clip_rate": r["clip_rate"],
             "skipped_steps": r.get("skipped_steps"),  # none in what an earlier version spooled

@@ -24,9 +24,11 @@ class Result:
     """How a trial ended.
 
     "solved" when the task's criterion was met on the validation set and then on sequences that had not
-    been looked at (`Task.confirmation`), "budget" when the updates ran out, "pruned" when the caller
-    stopped it, "diverged" when the clipped gradient was not finite or an explosion of the training loss
-    lasted: see `study.trial.divergence.Divergence`.
+    been looked at (`Task.confirmation`); of a data set when, after all updates, the parameters of the
+    best validation loss meet it on the test set, or on the validation set where the test set is not to
+    be read. "budget" when the updates or the patience ran out, "pruned" when the caller stopped it,
+    "diverged" when the clipped gradient was not finite or an explosion of the training loss lasted: see
+    `study.trial.divergence.Divergence`.
     ``clip_rate`` is the share of ``steps`` in which the rule changed the gradient. ``score`` is what
     a search minimizes: see `score`. ``test`` is empty unless asked for. ``seconds_per_step`` is
     processor time, which what else runs on the machine distorts least; ``wall_seconds`` counts

@@ -134,6 +134,11 @@ class TrainConfig(Section):
     steps: int = Field(default=1000, ge=1, description="budget, updates")
     engine: Literal["auto", "native", "reference"] = "auto"
     evaluate_every: int = Field(default=50, ge=1, description="updates between two validations")
+    patience: int = Field(
+        default=0,
+        ge=0,
+        description="validations in a row without a lower loss after which training ends; 0: never",
+    )
     probes: str = Field(
         default="default",
         description="default, none, all, or names of `longlag list probes` between commas",

@@ -24,6 +24,7 @@ from study.trial.config import TrialConfig
 from study.trial.construction import build_model
 from study.trial.divergence import Divergence
 from study.trial.guessing import guesses
+from study.trial.patience import Patience
 from study.trial.probing import Probing
 from study.trial.records import Evaluation, Outcome, Record, Result, Trained
 from study.trial.sections import TrainConfig
@@ -53,8 +54,8 @@ class Update:
 def score(outcome: Outcome, steps: int, budget: int, best_loss: float, chance_loss: float) -> float:
     """What a search minimizes: first that a trial solves its task, then how soon, else its loss.
 
-    A solved trial scores steps/budget - 1, in [-1, 0]; one that is not its best validation loss over
-    chance, at least 0; a diverged one 10.
+    A trial that ended because it had solved its task scores steps/budget - 1, in [-1, 0]; any other its
+    best validation loss over chance, at least 0; a diverged one 10.
     """
     if outcome == "diverged":
         return DIVERGED_SCORE
@@ -71,6 +72,8 @@ def train(
 
     ``.send(True)`` in answer to an `Evaluation` prunes the trial. With ``test`` the parameters
     that solved the task, or else those of the best validation loss, are scored on the test set, once.
+    Of a data set training goes on to the end of its updates, and whether it solved the task the test set
+    says; without ``test``, the validation set.
     With ``dear`` the default probes are the dear ones too.
     Updates and evaluations read denormal numbers as zero (`study.engines.denormals`); the probes do not, and
     between two records the caller's thread is as it was.
@@ -84,11 +87,12 @@ def train(
 
     scores = evaluate(model, task, validation)
     best, best_step, best_parameters = scores, 0, deepcopy(model.state_dict())
-    noticed = int(task.solved(scores))  # how often the criterion was met on the validation set
+    patience = Patience(settings.patience, scores["loss"])
+    noticed = 0  # how often the criterion was met on the validation set
     values: dict[str, float] = {}
     outcome: Outcome | None = None
-    if noticed:
-        confirmed = _confirmed(model, task, 0)
+    if task.ends_when_solved and task.solved(scores):
+        confirmed, noticed = _confirmed(model, task, noticed), noticed + 1
         values = {"confirmation/met": float(confirmed)}
         outcome = "solved" if confirmed else None
     divergence = Divergence(task.chance_loss)
@@ -99,7 +103,7 @@ def train(
         if stop:
             outcome = "pruned"
             break
-        if step >= settings.steps:
+        if step >= settings.steps or patience.is_over:
             outcome = "budget"
             break
         started = time.process_time()
@@ -118,9 +122,9 @@ def train(
         scores = evaluate(model, task, validation)
         if scores["loss"] < best["loss"] or math.isnan(best["loss"]):
             best, best_step, best_parameters = scores, step, deepcopy(model.state_dict())
-        if task.solved(scores):
-            confirmed = _confirmed(model, task, noticed)
-            noticed += 1
+        patience.look(scores["loss"])
+        if task.ends_when_solved and task.solved(scores):
+            confirmed, noticed = _confirmed(model, task, noticed), noticed + 1
             values["confirmation/met"] = float(confirmed)
             if confirmed:
                 # What solved the task is what is tested, though an earlier loss may have been lower.
@@ -139,9 +143,12 @@ def train(
     if test:
         tested = evaluate(model, task, task.test(), config.decoder.beam)
         tested[MET] = float(task.solved(tested))
+    reached = score(outcome, step, settings.steps, best["loss"], task.chance_loss)
+    if outcome == "budget" and not task.ends_when_solved:
+        outcome = "solved" if task.solved(tested or best) else outcome
     yield Result(
         outcome=outcome,
-        score=score(outcome, step, settings.steps, best["loss"], task.chance_loss),
+        score=reached,
         steps=step,
         best_step=best_step,
         best=best,

@@ -13,6 +13,7 @@ from study.tasks import TASKS
 from study.tasks.base import Batch, Task
 from study.trial.config import TrialConfig
 from study.trial.construction import build_model
+from study.trial.patience import Patience
 from study.trial.probing import Probed
 from study.trial.records import Evaluation, Record, Result, Trained
 from study.trial.training import DIVERGED_SCORE, evaluate, score, train
@@ -248,9 +249,9 @@ def test_what_is_noticed_on_the_validation_set_must_hold_on_new_sequences(
 
     def confirmation(self: Task, attempt: int) -> list[Batch]:
         asked.append(attempt)
-        (batch,) = real(self, attempt)
-        # Far from what any network says, until the fourth time.
-        return [replace(batch, targets=batch.targets + 100 * (attempt < 3))]
+        *others, last = real(self, attempt)
+        # The last part is far from what any network says, until the fourth time.
+        return [*others, replace(last, targets=last.targets + 100 * (attempt < 3))]
 
     monkeypatch.setattr(type(c.task), "confirmation", confirmation)
     monkeypatch.setattr(type(c.task), "test", lambda self: pytest.fail("the test set was read"))
@@ -263,21 +264,70 @@ def test_what_is_noticed_on_the_validation_set_must_hold_on_new_sequences(
     assert done.best["loss"] == evaluations(records)[-1].values["validation/loss"]
 
 
-def test_of_a_data_set_every_fourth_of_the_validation_part_must_meet_the_criterion() -> None:
-    task = TASKS.build({"name": "digits", "solved_at": 0.9})
-    fourths = task.confirmation(0)
-    rows = torch.arange(400)
-    predictions = 9.0 * torch.nn.functional.one_hot(task.validation().targets, 10).double()
-    # 97 % in all, but only 89 % of every fourth one
-    wrong = rows[(rows % 4 == 1)][:11]
-    predictions[0, wrong] = predictions[0, wrong].roll(1, dims=-1)
-    whole = task.scores(predictions, task.validation().targets)
-    assert task.solved(whole)
-    met = [
-        task.solved(task.scores(predictions[:, first::4], fourth.targets))
-        for first, fourth in enumerate(fourths)
-    ]
-    assert met == [True, False, True, True]
+def of_task(name: str, **changes: object) -> TrialConfig:
+    tiny = {k: v for k, v in TINY.items() if not k.startswith("task.")}
+    settings = {k.replace("__", "."): v for k, v in changes.items()}
+    return TrialConfig.from_flat({**tiny, "task.name": name, **settings})
+
+
+def on_digits(solved_at: float, **changes: object) -> TrialConfig:
+    """Three validations; the accuracy is above .1 after each."""
+    c = of_task(
+        "digits",
+        train__steps=30,
+        train__evaluate_every=10,
+        train__lr=0.05,
+        model__hidden=12,
+        **changes,
+    )
+    return c.model_copy(update={"task": c.task.model_copy(update={"solved_at": solved_at})})
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_of_a_data_set_all_updates_are_used_and_the_best_validated_parameters_judged(
+    test: bool,
+) -> None:
+    records = run(on_digits(0.0), test=test)
+    done = result(records)
+    assert (done.outcome, done.steps) == ("solved", 30)
+    losses = {r.step: r.values["validation/loss"] for r in evaluations(records)}
+    assert done.best_step == min(losses, key=losses.__getitem__)
+    assert done.best["loss"] == min(losses.values())
+    assert done.score == done.best["loss"] / on_digits(0.0).task.chance_loss
+    assert not any("confirmation/met" in r.values for r in evaluations(records))
+
+
+def test_of_a_data_set_the_test_set_says_whether_it_is_solved() -> None:
+    measured = result(run(on_digits(0.0), test=True))
+    on_validation, on_test = measured.best["accuracy"], measured.test["accuracy"]
+    assert on_validation != on_test
+    between = (on_validation + on_test) / 2
+    higher_on_test = on_test > between
+    for test, met in ((True, higher_on_test), (False, not higher_on_test)):
+        done = result(run(on_digits(between), test=test))
+        assert (done.outcome == "solved") == met
+    assert measured.test["criterion_met"] == 1
+
+
+def test_a_task_learned_by_heart_ends_when_it_is_known() -> None:
+    done = result(run(of_task("hello", train__steps=400, train__lr=0.05, model__hidden=16)))
+    assert done.outcome == "solved"
+    assert done.steps < 400
+
+
+def test_patience_ends_a_training_that_gets_no_better() -> None:
+    c = config(train__lr=1e-12, train__steps=50, train__evaluate_every=5, train__patience=3)
+    done = result(run(c))
+    # Such a rate changes a loss by rounding at most, so that it may be lower once or twice.
+    assert done.outcome == "budget"
+    assert done.steps < 50
+    looks = Patience(2, math.nan)
+    for loss, is_over in ((3, False), (4, False), (2, False), (math.nan, False), (2, True)):
+        looks.look(loss)
+        assert looks.is_over == is_over
+    never = Patience(0, 1.0)
+    never.look(2.0)
+    assert not never.is_over
 
 
 @pytest.mark.parametrize("name", [name for name, cls in TASKS.items() if not cls.needs_files])

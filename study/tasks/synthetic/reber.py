@@ -1,6 +1,6 @@
 """The embedded Reber grammar."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
 from typing import ClassVar, Literal
 
@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
+from study.base.seeding import generator
 from study.tasks import TASKS
 from study.tasks.base import (
     NO_TARGET,
@@ -27,7 +28,8 @@ from study.tasks.synthetic.reber_grammar import (
     walk,
 )
 
-STRINGS = 256  # in each of the three sets
+STRINGS = 256  # in each of the three sets, and in each further one that confirms
+CONFIRMATIONS = 4  # sets
 LONGEST = 64  # symbols; longer strings come once in 100,000 and are not drawn
 
 
@@ -83,15 +85,29 @@ class EmbeddedReber(NextSymbol, DatasetTask):
         return scores["legal"] == 1
 
     def splits(self) -> Mapping[Literal["training", "validation", "test"], Batch]:
-        strings = _draw(self.strings)
-        ends = (strings != NO_TARGET).sum(0) - 2
-        shown = strings[:-1].where(torch.arange(self.steps)[:, None] <= ends, NO_TARGET)
-        whole = Batch(one_hot(shown, len(SYMBOLS)), strings[1:], ends)
+        whole = _batch(_draw(self.strings))
         return {
             "training": whole.take(slice(STRINGS)),
             "validation": whole.take(slice(STRINGS, 2 * STRINGS)),
             "test": whole.take(slice(2 * STRINGS, None)),
         }
+
+    @property
+    def ends_when_solved(self) -> bool:
+        return True
+
+    def confirmation(self, attempt: int) -> Iterator[Batch]:
+        """Sets of 256 strings that the grammar makes and that are in none of the three: rarer and longer
+        ones, a likely one more than once."""
+        draws = generator("confirmation", attempt, self.strings)
+        known = _numbers(_draw(self.strings))
+        for _ in range(CONFIRMATIONS + attempt):
+            found, missing = [], STRINGS
+            while missing:
+                some = _strings(draws, 10 * STRINGS)
+                found.append(some[:, ~torch.isin(_numbers(some), known)][:, :missing])
+                missing -= found[-1].shape[1]
+            yield _batch(torch.cat(found, dim=1))
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         return cross_entropy_where_asked(predictions, targets)
@@ -100,14 +116,33 @@ class EmbeddedReber(NextSymbol, DatasetTask):
 @lru_cache(maxsize=4)
 def _draw(number: int) -> Tensor:
     """(longest, 3·256) different symbols, NO_TARGET after a string's end: training, validation, test."""
-    generator = Generator().manual_seed(number)
-    symbols, nodes = walk(LONGEST, generator, 40 * STRINGS)
-    ends = (nodes == OVER).int().argmax(0)
-    complete = (nodes == OVER).any(0)
-    symbols[torch.arange(LONGEST)[:, None] > ends] = NO_TARGET
-    different = dict.fromkeys(map(tuple, symbols[:, complete].T.tolist()))  # in the order drawn
+    draws = Generator().manual_seed(number)
+    different = dict.fromkeys(map(tuple, _strings(draws, 40 * STRINGS).T.tolist()))  # as drawn
     found = torch.tensor(list(different)[: 3 * STRINGS])
     assert len(found) == 3 * STRINGS
     # The first found are the likelier and shorter ones: dealt at random, no set gets more of them.
-    found = found[torch.randperm(len(found), generator=generator)].T
+    found = found[torch.randperm(len(found), generator=draws)].T
     return found[: int((found != NO_TARGET).any(1).sum())]
+
+
+def _strings(draws: Generator, n: int) -> Tensor:
+    """(LONGEST, up to n) symbols of those that end in time, NO_TARGET after the end."""
+    symbols, nodes = walk(LONGEST, draws, n)
+    ends = (nodes == OVER).int().argmax(0)
+    complete = (nodes == OVER).any(0)
+    symbols[torch.arange(LONGEST)[:, None] > ends] = NO_TARGET
+    return symbols[:, complete]
+
+
+def _numbers(strings: Tensor) -> Tensor:
+    """(L,B) -> (B,): of two different strings different ones, but for a chance of about 2^-64."""
+    told = torch.where(strings == NO_TARGET, 0, strings + 1)
+    weights = torch.randint(2**62, (LONGEST,), generator=Generator().manual_seed(0))
+    return (told * weights[: len(strings), None]).sum(0)
+
+
+def _batch(strings: Tensor) -> Batch:
+    """(L,B) symbols: each next one is asked for."""
+    ends = (strings != NO_TARGET).sum(0) - 2
+    shown = strings[:-1].where(torch.arange(len(strings) - 1)[:, None] <= ends, NO_TARGET)
+    return Batch(one_hot(shown, len(SYMBOLS)), strings[1:], ends)

@@ -482,7 +482,7 @@ def test_continual_reber_is_tested_on_long_streams() -> None:
     task = named("continual-reber", tested=3000)
     assert next(task.training(0, 4)).inputs.shape[:2] == (200, 4)
     assert task.validation().inputs.shape[:2] == (200, 1000)
-    (confirming,) = task.confirmation(0)
+    confirming = next(iter(task.confirmation(0)))
     for batch in (confirming, task.test()):
         assert batch.inputs.shape[:2] == (3000, 10)
         assert task.scores(LEGAL[nodes_before(batch.targets)].double(), batch.targets) == {
