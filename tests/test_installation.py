@@ -18,6 +18,7 @@ SPACE = """
 question = "Does it run where it is installed?"
 trials = 1
 confirmations = 1
+reruns = 0
 
 [fixed]
 task = { name = "adding", length = 3 }

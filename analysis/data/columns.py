@@ -15,10 +15,11 @@ _WHERE: Columns = {
 
 ARMS: Columns = {
     **_WHERE,
-    "arm_run_id": ("str", "MLflow run id of the arm (parent run)"),
+    "searches": ("int64", "how often the arm was searched"),
+    "arm_run_id": ("str", "MLflow run id of the arm, of its first search (parent run)"),
     "cell": ("str", "model.cell"),
     "output": ("str", "the state that is the cell's output (tag cell.output), its first cell's"),
-    "planned": ("float64", "trials planned (metric trials/planned)"),
+    "planned": ("float64", "trials planned in all searches (metric trials/planned)"),
     "budget": ("float64", "updates a run may use (train.steps)"),
     "batch": ("float64", "sequences a mini-batch (train.batch)"),
     "best_trial_key": ("str", "trial_key of the chosen trial"),
@@ -76,11 +77,15 @@ ATTENTION: Columns = {
 
 RUNS: Columns = {
     **_WHERE,
+    "search": ("int64", "which of the arm's searches it belongs to, from 1 on"),
     "run_id": ("str", "MLflow run id"),
     "trial_key": ("str", "study/arm/number/attempt"),
-    "role": ("str", "trial or confirmation"),
+    "role": ("str", "trial, rerun or confirmation"),
     "outcome": ("str", "solved, budget (ran out of updates), pruned, diverged, failed, running"),
-    "chosen": ("bool", "whether this is the arm's best trial, which the confirmations repeat"),
+    "chosen": (
+        "bool",
+        "whether this is the trial that its search chose, which the confirmations repeat",
+    ),
     "score": ("float64", "what the search minimized"),
     "solved": (
         "bool",

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pandas as pd
 
 from analysis.data import columns
+from analysis.data.choice import as_one, choose, each_once, latest_attempts, of_chosen
 from analysis.data.columns import frame
 from analysis.data.initial_flow import initial_flow
 from analysis.data.probed import Probed
 from analysis.data.tasks import Task, number, read_task
-from study.base.labels import spoken
+from study.base.labels import arm_and_search, spoken
 from study.tracking.run_record import card_of, is_superseded
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ class Reader(Protocol):
 class Results:
     """Everything that a report draws on; see `analysis.data.columns` for the columns.
 
+    ``reruns`` are the runs of finalists on fresh seeds, by which an arm's trial is chosen. They,
     ``trials`` and ``confirmations`` also have a column ``param.<name>`` for each searched parameter.
-    ``curves`` and ``flows`` hold the confirmations and the chosen trial of every arm. ``notices``
+    ``curves`` and ``flows`` hold the confirmations and the chosen trials of every arm. ``notices``
     say what was missing or odd in the store, in words. ``probed`` reads what the probes found, of the
     same runs as ``curves``, when it is asked; what it cannot read is told in ``notices`` too.
     """
@@ -52,6 +54,7 @@ class Results:
     tasks: Mapping[str, Task]
     arms: pd.DataFrame
     trials: pd.DataFrame
+    reruns: pd.DataFrame
     confirmations: pd.DataFrame
     curves: pd.DataFrame
     flows: pd.DataFrame
@@ -80,12 +83,12 @@ def read_study(store: Reader, name: str) -> Results:
     space = _space(store, parents, notices)
     task_axes = _task_axes(space)
     tasks: dict[str, Task] = {}
-    arms = [_arm_row(run, task_axes, tasks) for run in _in_order(parents, space)]
-    by_run = {row["arm_run_id"]: row for row in arms}
-    by_slug = {row["arm"]: row for row in arms}
+    searches = [_arm_row(run, task_axes, tasks) for run in _in_order(parents, space)]
+    by_run = {row["arm_run_id"]: row for row in searches}
+    by_slug = {row["slug"]: row for row in searches}
     searched = space.get("search", {})
 
-    rows: dict[str, list[dict[str, Any]]] = {"trial": [], "confirmation": []}
+    rows: dict[str, list[dict[str, Any]]] = {"trial": [], "rerun": [], "confirmation": []}
     for run in record.runs:
         role = run.tags.get("role", "")
         arm = by_run.get(run.parent_id or "") or by_slug.get(run.tags.get("arm", ""))
@@ -97,9 +100,10 @@ def read_study(store: Reader, name: str) -> Results:
             continue
         rows[role].append(_run_row(run, role, arm, tasks[arm["task"]], searched))
 
-    trials = _latest_attempts(rows["trial"], notices)
-    _choose(trials, arms, notices)
-    confirmations = _of_chosen(rows["confirmation"], arms)
+    trials = latest_attempts(rows["trial"], notices)
+    choose(trials, searches, notices)
+    confirmations = of_chosen(rows["confirmation"], searches)
+    reruns = each_once(rows["rerun"])
     extra: columns.Columns = {
         f"param.{name}": ("object", "searched parameter") for name in searched
     }
@@ -112,8 +116,9 @@ def read_study(store: Reader, name: str) -> Results:
         space=space,
         tags=_code_tags(record.tags, parents),
         tasks=tasks,
-        arms=frame(arms, columns.ARMS),
+        arms=frame(as_one(searches), columns.ARMS),
         trials=frame(trials, {**columns.RUNS, **extra}),
+        reruns=frame(reruns, {**columns.RUNS, **extra}),
         confirmations=frame(confirmations, {**columns.RUNS, **extra}),
         curves=_curves(store, shown, tasks),
         flows=_flows(store, shown, flow_keys),
@@ -167,7 +172,8 @@ def _in_order(parents: Sequence["RunRecord"], space: Mapping[str, Any]) -> "list
             for axis, known in places.items()
         )
 
-    return sorted(parents, key=place)
+    in_turn = sorted(parents, key=lambda run: arm_and_search(run.tags.get("arm", run.name))[1])
+    return sorted(in_turn, key=place)
 
 
 def _task_axes(space: Mapping[str, Any]) -> set[str]:
@@ -188,8 +194,12 @@ def _arm_row(run: "RunRecord", task_axes: set[str], tasks: dict[str, Task]) -> d
     name = str(card.get("name") or run.params.get("task.name") or "task")
     key = " · ".join(task_labels) or (f"{name}-{card['length']}" if "length" in card else name)
     tasks.setdefault(key, read_task(key, card, run.params))
+    slug = run.tags.get("arm", run.name)
+    arm, search = arm_and_search(slug)
     return {
-        "arm": run.tags.get("arm", run.name),
+        "arm": arm,
+        "slug": slug,
+        "search": search + 1,
         "task": key,
         "architecture": " · ".join(other) or run.params.get("model.cell", "all"),
         "arm_run_id": run.run_id,
@@ -222,7 +232,7 @@ def _run_row(
     )
     budget = number(run.params.get("train.steps"))
     return {
-        **{name: arm[name] for name in ("arm", "task", "architecture")},
+        **{name: arm[name] for name in ("arm", "search", "task", "architecture")},
         "run_id": run.run_id,
         "output": run.tags.get("cell.output", arm["output"]),
         "trial_key": run.tags.get("trial_key", ""),
@@ -254,52 +264,9 @@ def _run_row(
         "wall_seconds": metric("wall_seconds"),
         "seconds_per_step": metric("seconds_per_step"),
         "seed": run.params.get("seed", ""),
-        "confirms": run.tags.get("confirms", ""),
+        "confirms": run.tags.get("confirms") or run.tags.get("repeats", ""),
         **{f"param.{name}": run.params.get(name, "none") for name in searched},
     }
-
-
-def _latest_attempts(rows: list[dict[str, Any]], notices: list[str]) -> list[dict[str, Any]]:
-    """One run a trial: of several attempts (study/arm/number/attempt) the last."""
-    latest: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        trial, _, attempt = row["trial_key"].rpartition("/")
-        row["attempt"] = int(attempt) if attempt.isdigit() else 0
-        name = trial or row["run_id"]
-        if name not in latest or row["attempt"] >= latest[name]["attempt"]:
-            latest[name] = row
-    if repeated := len(rows) - len(latest):
-        notices.append(f"{repeated} earlier attempt(s) at trials that were run again are left out.")
-    return list(latest.values())
-
-
-def _choose(trials: list[dict[str, Any]], arms: list[dict[str, Any]], notices: list[str]) -> None:
-    """Mark each arm's chosen trial: the one its tag names, else the one with the lowest score."""
-    for arm in arms:
-        own = [row for row in trials if row["arm"] == arm["arm"]]
-        named = [row for row in own if row["trial_key"] == arm["best_trial_key"] != ""]
-        scored = [
-            row
-            for row in own
-            if row["outcome"] in ("solved", "budget") and not math.isnan(row["score"])
-        ]
-        if arm["best_trial_key"] and not named:
-            notices.append(f"The best trial of {arm['arm']} ({arm['best_trial_key']}) has no run.")
-        for row in named or sorted(scored, key=lambda row: row["score"])[:1]:
-            row["chosen"] = True
-            arm["best_trial_key"] = row["trial_key"]
-
-
-def _of_chosen(
-    confirmations: list[dict[str, Any]], arms: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    chosen = {arm["arm"]: arm["best_trial_key"] for arm in arms}
-    by_key = {row["trial_key"]: row for row in confirmations}  # one that came back counts once
-    return [
-        row | {"chosen": True}
-        for row in by_key.values()
-        if row["confirms"] in ("", chosen[row["arm"]])
-    ]
 
 
 def _curves(store: Reader, rows: list[dict[str, Any]], tasks: Mapping[str, Task]) -> pd.DataFrame:

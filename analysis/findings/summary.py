@@ -86,8 +86,8 @@ def _summarize(
         "half_life_runs": source if len(flows) else "",
         "parameters": float(both["parameters"].median()),
         "seconds_per_1000_updates": 1000 * float(both["seconds_per_step"].median()),
-        "best_score": float(chosen["score"].iloc[0]) if len(chosen) else math.nan,
-        "chosen": _configuration(results, chosen),
+        "best_score": float(chosen["score"].min()) if len(chosen) else math.nan,
+        "chosen": "; ".join(_configuration(results, row) for row in chosen.to_dict("records")),
         "chosen_run_id": " ".join(chosen["run_id"]),
         "confirmation_run_ids": " ".join(every["run_id"]),
     }
@@ -122,10 +122,7 @@ def _median_steps(runs: pd.DataFrame) -> float:
     return math.inf if median is None else median
 
 
-def _configuration(results: Results, chosen: pd.DataFrame) -> str:
-    if chosen.empty:
-        return ""
-    row = chosen.iloc[0]
+def _configuration(results: Results, row: dict[str, Any]) -> str:
     settings = []
     for name in results.searched:
         value = row[f"param.{name}"]

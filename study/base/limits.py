@@ -15,7 +15,7 @@ EXPERIMENT_TAG = 20_000  # a view, or the note that an experiment has
 
 # Ours, so that what is made of these stays below MLflow's.
 NAME = 64
-_TRIAL_MARK = 30  # what a trial's name adds to its arm's: " · confirmation 999"
+_TRIAL_MARK = 50  # what a run's name adds to its arm's: " · search 20 · rerun 99 of #99999"
 ARM_TITLE = RUN_NAME - _TRIAL_MARK
 SETTING = 1_000  # a task's card, one tag, holds several, and JSON writes a letter with up to six
 QUESTION = 1_000

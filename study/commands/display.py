@@ -62,11 +62,11 @@ def table(status: SweepStatus, title: str, height: int) -> RenderableType:
 
 
 def _row(arm: ArmProgress, outcomes: Sequence[str]) -> list[RenderableType]:
-    ended, best = len(arm.trials), arm.best
+    ended, best = len(arm.trials), arm.chosen or arm.best
     style = "bold" if arm.running else ""
     bar = ProgressBar(
-        total=arm.planned + arm.confirmations_planned,
-        completed=ended + len(arm.confirmations),
+        total=arm.whole,
+        completed=len(arm.counted),
         width=_BAR,
     )
 
@@ -78,7 +78,7 @@ def _row(arm: ArmProgress, outcomes: Sequence[str]) -> list[RenderableType]:
     return [
         Text(arm.title, style=style),
         bar,
-        Text(f"{ended}/{arm.planned}", style=style),
+        Text(f"{ended}/{arm.planned.trials}", style=style),
         *(count(outcome) for outcome in outcomes),
         Text("" if best is None or best.best_loss is None else f"{best.best_loss:.3g}"),
         Text(solved, style="green" if arm.confirmed_solved else ""),
@@ -86,8 +86,9 @@ def _row(arm: ArmProgress, outcomes: Sequence[str]) -> list[RenderableType]:
 
 
 def best_in_words(arm: ArmProgress) -> str:
-    """The validation loss of the trial of the best score, which need not be the lowest loss."""
-    best = arm.best
+    """The validation loss of the trial that is chosen, or has the best score by now; it need not be the
+    lowest loss."""
+    best = arm.chosen or arm.best
     if best is None or best.best_loss is None:
         return ""
     return f"loss {best.best_loss:.3g}{' (solved)' if best.outcome == 'solved' else ''}"
@@ -99,7 +100,7 @@ def _confirmations(arm: ArmProgress) -> str:
 
 
 def _line(arm: ArmProgress) -> str:
-    parts = [f"{arm.title}: {len(arm.trials)}/{arm.planned} trials"]
+    parts = [f"{arm.title}: {len(arm.trials)}/{arm.planned.trials} trials"]
     parts += [
         f"{arm.count(o)} {o}" for o in ("solved", "pruned", "diverged", "failed") if arm.count(o)
     ]

@@ -74,7 +74,7 @@ def train_tracked(config: TrialConfig, folder: Path, *, test: bool) -> int:
         console.print(f"failed; recorded as run {run_id} in experiment {SINGLE_RUNS!r}")
         return 1
     assert record.result is not None
-    told = [_ended(record.outcome, record.result["steps"])]
+    told = [_ended(record.outcome, record.result["steps"], config.train.steps)]
     told += _gradient(record.flows.get("final"))
     tested = dict(record.result["test"])
     met = tested.pop(MET, None)
@@ -116,8 +116,10 @@ def _file_waiting(store: Store, experiment: str, spool: Spool, console: Console)
         console.print(notice)
 
 
-def _ended(outcome: str, steps: int) -> str:
+def _ended(outcome: str, steps: int, given: int) -> str:
     updates = f"{steps} update{'s' * (steps != 1)}"
+    if outcome == "budget" and steps < given:
+        return f"not solved; ended after {updates}, by train.patience"
     if outcome == "budget":
         return f"not solved in {updates}, which is all it was given"
     return f"{'stopped' if outcome == 'pruned' else outcome} after {updates}"

@@ -5,6 +5,7 @@ from rich.text import Text
 
 from study.base.errors import MissingFiles
 from study.commands.layout import fact_table
+from study.spaces.plan import Plan
 from study.spaces.space import PROBES_SETTING, Searched, Space, check_files, planned_trials
 from study.trial.config import TrialConfig
 
@@ -26,10 +27,17 @@ def describe_space(space: Space, path: str) -> RenderableType:
     named = ", ".join(arm.title for arm in arms[:12]) + (" …" if len(arms) > 12 else "")
     facts.add_row("arms", f"{len(arms)}: {named}")
     seeds = f"{space.confirmations} fresh seed{'s' * (space.confirmations != 1)}"
+    often = f", searched {space.searches} times" if space.searches > 1 else ""
     facts.add_row(
         "budget",
-        f"{trials} trials an arm, {total} in all, then {seeds} for each arm's best",
+        f"{trials} trials an arm{often}, {total * space.searches} in all, then {seeds} for the one chosen",
     )
+    if Plan.of(space).selects:
+        again = f"the best {min(space.finalists, trials)} trials"
+        facts.add_row(
+            "choice",
+            f"{again} run on {space.reruns} further seeds; who solves most often is chosen",
+        )
     facts.add_row("sampler", f"{space.sampler}, seed {space.seed}")
     facts.add_row("pruner", f"{space.pruner}{_PRUNERS[space.pruner]}")
     if space.probes is not None:

@@ -88,7 +88,7 @@ def sweep(
         except KeyboardInterrupt:
             statuses.close()
             warn(run.status.warnings)
-            done = sum(len(arm.trials) + len(arm.confirmations) for arm in run.progress.values())
+            done = sum(len(arm.counted) for arm in run.progress.values())
             told = f"\nstopped; {done} finished runs are kept. Go on with: {again}"
             console.print(told, soft_wrap=True)  # the command must be one line to copy
             return stop.exit_code

@@ -4,14 +4,14 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from study.base.errors import UserError
-from study.base.labels import spoken
+from study.base.labels import slug_of, spoken
 from study.base.limits import NOTES, QUESTION, SEED, text_problem
 from study.base.seeding import derive
 from study.base.toml import Scalar
@@ -60,6 +60,10 @@ class Space(BaseModel):
     Without a ``seed`` it goes by the name, so that no two studies share what chance gave the first.
     ``pruner``: "beaten" stops a trial that can no longer become its arm's best; "halving" and "median" go
     by the loss at the same update, and stop trials on a plateau that would have solved the task.
+    ``finalists``: so many of an arm's trials, those of the lowest scores, are run again on ``reruns``
+    fresh seeds, and the one that solves its task most often is confirmed; with 1 or with 0 reruns it is
+    the one of the lowest score, which may have had luck with its seed. ``searches``: how often the whole
+    search of an arm is done, each time with other draws and seeds and with confirmations of its own.
     ``probes`` is ``train.probes`` of every arm; None leaves that to the arms. It changes nothing that is
     learned, so a study may go on with others.
     """
@@ -72,7 +76,10 @@ class Space(BaseModel):
     sampler: Literal["sobol", "random", "grid", "tpe"] = "sobol"
     pruner: Literal["none", "beaten", "halving", "median"] = "none"
     trials: int = Field(default=TRIALS, ge=1, le=100_000)
-    confirmations: int = Field(default=3, ge=0, le=1000)
+    finalists: int = Field(default=3, ge=1, le=100)
+    reruns: int = Field(default=3, ge=0, le=100)
+    confirmations: int = Field(default=10, ge=0, le=1000)
+    searches: int = Field(default=1, ge=1, le=20)
     probes: str | None = None
     seed: int = Field(
         default_factory=lambda given: derive(0, "study", given["name"]), ge=0, le=SEED
@@ -100,6 +107,10 @@ class Space(BaseModel):
     @property
     def arm_count(self) -> int:
         return math.prod(len(labels) for labels in self.compare.values())
+
+    def tuned(self) -> list["Arm"]:
+        """Every arm, as often as it is searched: what the trials of a sweep belong to."""
+        return [replace(arm, search=n) for n in range(self.searches) for arm in self.arms()]
 
     def arms(self) -> list["Arm"]:
         """Every combination of the compared axes' labels, the last axis turning fastest."""
@@ -153,18 +164,21 @@ class Space(BaseModel):
 
 @dataclass(frozen=True)
 class Arm:
-    """One combination of the compared axes."""
+    """One combination of the compared axes, in one of its searches, which count from 0."""
 
     labels: dict[str, str]
     settings: Flat
+    search: int = 0
 
     @property
     def slug(self) -> str:
-        return ",".join(self.labels.values()) or "all"
+        """The first search's is the arm's own, so that a study may be given more of them."""
+        return slug_of(",".join(self.labels.values()) or "all", self.search)
 
     @property
     def title(self) -> str:
-        return " · ".join(itertools.starmap(spoken, self.labels.items())) or "all"
+        name = " · ".join(itertools.starmap(spoken, self.labels.items())) or "all"
+        return f"{name} · search {self.search + 1}" if self.search else name
 
 
 @cache
@@ -209,8 +223,10 @@ def planned_trials(space: Space) -> int:
 
 
 def identity(space: Space) -> dict[str, Any]:
-    """What must not change while a study goes on; more trials and other words may."""
-    free = ("trials", "confirmations", "question", "notes", "probes")
+    """What must not change while a study goes on, but for further labels of its axes; more trials and
+    other words may."""
+    counts = ("trials", "finalists", "reruns", "confirmations", "searches")
+    free = (*counts, "question", "notes", "probes")
     kept = {key: value for key, value in space.described().items() if key not in free}
     # Journals of earlier versions have none, and other draws in TPE's first trials.
     return kept | ({"start of tpe": "sobol"} if space.sampler == "tpe" else {})
@@ -219,7 +235,7 @@ def identity(space: Space) -> dict[str, Any]:
 def check_unchanged(space: Space, before: Mapping[str, Any]) -> None:
     """Raises UserError when the study was begun with another space; ``before`` is its `identity`."""
     now = identity(space)
-    differences = _differences(before, now)
+    differences = _differences(before, _without_new_arms(now, before))
     names = [list(each.get("search", {})) for each in (before, now)]
     # As tables they are equal, but the order is that of the dimensions of what is drawn.
     if not differences and space.sampler in ("sobol", "tpe") and names[0] != names[1]:
@@ -228,8 +244,18 @@ def check_unchanged(space: Space, before: Mapping[str, Any]) -> None:
         raise UserError(
             f"study {space.name!r} was begun with another search space: "
             f"{'; '.join(differences)}. Put the old values back, or sweep under a new name "
-            "(--as NAME); more trials or confirmations are no change"
+            "(--as NAME); further values on an axis are no change, nor are more trials, finalists, "
+            "reruns, confirmations or searches"
         )
+
+
+def _without_new_arms(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the labels that an axis has got since: arms that are added."""
+    axes = {
+        axis: {k: v for k, v in labels.items() if k in before["compare"].get(axis, labels)}
+        for axis, labels in now["compare"].items()
+    }
+    return {**now, "compare": axes}
 
 
 def _differences(before: Any, now: Any, path: str = "") -> list[str]:

@@ -5,13 +5,12 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from study.spaces.space import Space
 from study.sweep.execution import Job
-from study.sweep.progress import ArmProgress
-from study.sweep.search import ArmSearch, Trial, confirmation_seed
-from study.tracking.trial_record import TrialRecord
+from study.sweep.progress import ArmProgress, Ended
+from study.sweep.search import ArmSearch, Trial, confirmation_seed, rerun_seed
+from study.tracking.trial_record import Role, TrialRecord
 from study.tracking.views import run_color
 from study.trial.config import Flat, TrialConfig
 
@@ -45,8 +44,10 @@ class Active:
 
 
 class Agenda:
-    """The trials of every arm, then its confirmations. What ended once and is gone comes first, and
-    what earlier sweeps began: ``again`` are trials, as arm and number, that ended before.
+    """The trials of every arm, then its finalists' reruns, then its confirmations.
+
+    What ended once and is gone comes first, and what earlier sweeps began: ``again`` are trials, as arm
+    and number, that ended before.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Agenda:
         again: Iterable[tuple[str, int]],
     ) -> None:
         self._space, self._searches, self._progress = space, searches, progress
-        self.arms = {arm.slug: arm for arm in space.arms()}
+        self.arms = {arm.slug: arm for arm in space.tuned()}
         self._again = deque(again)
         # A trial that ended but waits in the spool is unfinished for Optuna only.
         self._resumed = deque(
@@ -66,7 +67,7 @@ class Agenda:
             for trial in search.unfinished()
             if trial.number not in progress[slug].numbers
         )
-        self._begun: set[str] = set()  # the keys of confirmations
+        self._begun: set[str] = set()  # the keys of reruns and confirmations
 
     def next(self) -> Active | None:
         """What to run next, begun; None when there is nothing that can be run by now."""
@@ -79,7 +80,8 @@ class Agenda:
             # The arm that is furthest behind, so that all arms advance together.
             search = min(waiting, key=lambda s: len(s.trials))
             return self._trial(search.arm.slug, search.ask())
-        return next(filter(None, (self._confirmation(slug) for slug in self.arms)), None)
+        repeats = (self._rerun(slug) or self._confirmation(slug) for slug in self.arms)
+        return next(filter(None, repeats), None)
 
     def _trial(self, slug: str, trial: Trial) -> Active:
         search = self._searches[slug]
@@ -103,29 +105,50 @@ class Agenda:
         job = {"key": key, "config": config, "test": False, "may_stop": ends_at is not None}
         return Active(slug, record, job, None, ends_at=ends_at)
 
-    def _confirmation(self, slug: str) -> Active | None:
-        """The arm's next confirmation, once its search is over; None when there is none to run."""
+    def _rerun(self, slug: str) -> Active | None:
+        """The next run of a finalist on a fresh seed, once the search is over; None when there is none.
+
+        Every finalist's first ones come first.
+        """
         progress = self._progress[slug]
-        if len(progress.trials) < progress.planned or (best := progress.best) is None:
+        for index in range(progress.planned.reruns):
+            for trial in progress.finalists:
+                key = f"{self._space.name}/{slug}/rerun-{trial.number}-{index}"
+                if not progress.has(key) and key not in self._begun:
+                    seed = rerun_seed(self._searches[slug].seed, index)
+                    return self._again_with(slug, key, "rerun", trial, index, seed)
+        return None
+
+    def _confirmation(self, slug: str) -> Active | None:
+        """The arm's next confirmation, once its trial is chosen; None when there is none to run."""
+        progress = self._progress[slug]
+        if (chosen := progress.chosen) is None:
             return None
-        ended = {e.number for e in progress.confirmations}
-        for index in range(self._space.confirmations):
-            key = f"{self._space.name}/{slug}/confirm-{best.number}-{index}"
-            if index not in ended and key not in self._begun:
-                break
-        else:
-            return None
+        for index in range(progress.planned.confirmations):
+            key = f"{self._space.name}/{slug}/confirm-{chosen.number}-{index}"
+            if not progress.has(key) and key not in self._begun:
+                seed = confirmation_seed(self._searches[slug].seed, index)
+                return self._again_with(slug, key, "confirmation", chosen, index, seed)
+        return None
+
+    def _again_with(
+        self, slug: str, key: str, role: Role, trial: Ended, index: int, seed: int
+    ) -> Active:
+        """A trial's settings with another seed."""
         self._begun.add(key)
-        settings = self._searches[slug].configured(best.number)
-        config = settings | {"seed": confirmation_seed(self._space, index)}
-        record = self._record(slug, key, "confirmation", index, config)
-        record.tags["confirms"] = best.key
-        job = {"key": key, "config": config, "test": True, "may_stop": False}
+        config = self._searches[slug].configured(trial.number) | {"seed": seed}
+        record = self._record(slug, key, role, index, config, trial.number)
+        record.tags["confirms" if role == "confirmation" else "repeats"] = trial.key
+        job = {"key": key, "config": config, "test": role == "confirmation", "may_stop": False}
         return Active(slug, record, job, None)
 
-    def _record(self, slug: str, key: str, role: Any, number: int, config: Flat) -> TrialRecord:
+    def _record(
+        self, slug: str, key: str, role: Role, number: int, config: Flat, trial: int = 0
+    ) -> TrialRecord:
+        """``trial`` is the number of the one that is repeated."""
         arm = self.arms[slug]
-        mark = f"#{number}" if role == "trial" else f"confirmation {number}"
+        marks = {"trial": f"#{number}", "rerun": f"rerun {number} of #{trial}"}
+        mark = marks.get(role, f"confirmation {number}")
         settled = TrialConfig.from_flat(config)
         return TrialRecord(
             key=key,
@@ -135,6 +158,7 @@ class Agenda:
             tags={
                 "study": self._space.name,
                 "arm": slug,
+                "search": str(arm.search + 1),
                 "number": str(number),
                 "cell.output": settled.cell.output,
                 "mlflow.runColor": run_color(self._space, arm),

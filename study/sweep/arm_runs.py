@@ -18,7 +18,7 @@ class ArmRuns:
 
     def __init__(self, space: Space, store: Store) -> None:
         self._space, self._store = space, store
-        self._arms = {arm.slug: arm for arm in space.arms()}
+        self._arms = {arm.slug: arm for arm in space.tuned()}
         self._ids: dict[str, str] = {}
         self._experiment = ""
 
@@ -84,6 +84,7 @@ class ArmRuns:
                 "role": "arm",
                 "study": self._space.name,
                 "arm": arm.slug,
+                "search": str(arm.search + 1),
                 "task.card": json.dumps(template.task.card()),
                 "cell.output": template.cell.output,
                 "mlflow.runColor": run_color(self._space, arm),

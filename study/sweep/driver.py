@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from study.base.errors import UserError
-from study.spaces.space import Space, check_data, planned_trials
+from study.spaces.plan import Plan
+from study.spaces.space import Space, check_data
 from study.sweep import arm_flows
 from study.sweep.agenda import Active, Agenda
 from study.sweep.arm_runs import ArmRuns
@@ -80,10 +81,8 @@ class Sweep:
         self.patience = patience or Patience()
         self._stop = stop or threading.Event()
         self._root = folder.resolve() / FOLDER
-        planned = planned_trials(space)
-        self.progress = {
-            arm.slug: ArmProgress(arm.title, planned, space.confirmations) for arm in space.arms()
-        }
+        plan = Plan.of(space)
+        self.progress = {arm.slug: ArmProgress(arm.title, plan) for arm in space.tuned()}
         self.status = SweepStatus(list(self.progress.values()), workers)
         self._active: dict[str, Active] = {}
         self.deaths = Deaths(workers)
@@ -182,7 +181,7 @@ class Sweep:
         told = [self.deaths.stopped] if self.deaths.stopped else []
         if left := self.status.left:
             told.append(f"{_counted(left)} still to do; go on with: {command}")
-        ended = (e for p in self.progress.values() for e in (*p.trials, *p.confirmations))
+        ended = (e for p in self.progress.values() for e in p.counted)
         if failed := sum(e.outcome == "failed" for e in ended):
             told.append(
                 f"{_counted(failed)} failed; MLflow has their tracebacks. Once mended, run them again "

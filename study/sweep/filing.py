@@ -111,7 +111,7 @@ class Filing:
     def sum_up(self, arm: str) -> None:
         """An arm's run, as its trials and confirmations have it."""
         progress = self._progress[arm]
-        best = progress.best
+        best = progress.chosen or progress.best
         tags = {"best_trial_key": best.key} if best else {}
         now = int(time.time() * 1000)
         self._store.update(self._parents[arm], progress.points(now), tags)

@@ -1,17 +1,20 @@
 """What an arm has achieved so far, counted from its trials: the numbers of its parent run."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from study.spaces.plan import Plan
 from study.tracking.run_record import Point, RunRecord
 from study.tracking.trial_record import TrialRecord
 
+CHANCE = 1.0  # the score of a loss as chance has it; to be worse than that is no worse
 OUTCOMES = ("solved", "budget", "pruned", "diverged", "failed")
 
 
 @dataclass(frozen=True)
 class Ended:
-    """One ended trial or confirmation, as far as its arm needs to know it."""
+    """One ended trial, rerun or confirmation, as far as its arm needs to know it."""
 
     key: str
     role: str
@@ -21,7 +24,7 @@ class Ended:
     seconds: float
     best_loss: float | None
     test_loss: float | None
-    confirms: str | None = None
+    repeats: str | None = None  # the key of the trial whose settings these are
 
     @classmethod
     def of_record(cls, record: TrialRecord) -> "Ended":
@@ -53,22 +56,30 @@ class Ended:
             seconds=metrics.get("wall_seconds", 0.0),
             best_loss=metrics.get("best/validation_loss"),
             test_loss=metrics.get("test/loss"),
-            confirms=tags.get("confirms"),
+            repeats=tags.get("confirms") or tags.get("repeats"),
         )
 
 
 @dataclass
 class ArmProgress:
-    """The ended trials of one arm, each once, and how many are planned."""
+    """The ended runs of one search of one arm, each once, and how many are planned."""
 
     title: str
-    planned: int
-    confirmations_planned: int
+    planned: Plan
     running: int = 0
     _ended: dict[str, Ended] = field(default_factory=dict)
 
     def add(self, ended: Ended) -> None:
         self._ended[ended.key] = ended
+
+    def has(self, key: str) -> bool:
+        return key in self._ended
+
+    def counts(self, repeat: Ended) -> bool:
+        """Whether a rerun is of a finalist, or a confirmation of the trial that is chosen."""
+        if repeat.role == "rerun":
+            return any(trial.key == repeat.repeats for trial in self.finalists)
+        return self.chosen is not None and self.chosen.key == repeat.repeats
 
     @property
     def trials(self) -> list[Ended]:
@@ -79,20 +90,67 @@ class ArmProgress:
         return {e.number for e in self.trials}
 
     @property
+    def reruns(self) -> list[Ended]:
+        """Those of the finalists; other ones are of a search that was shorter."""
+        finalists = {trial.key for trial in self.finalists}
+        return [
+            e
+            for e in self._ended.values()
+            if e.role == "rerun" and e.repeats in finalists and e.number < self.planned.reruns
+        ]
+
+    @property
     def confirmations(self) -> list[Ended]:
-        """Those of the best trial; a better trial makes earlier ones count no more."""
-        best = self.best
+        """Those of the chosen trial; a better trial makes earlier ones count no more."""
+        if (chosen := self.chosen) is None:
+            return []
         confirmed = (e for e in self._ended.values() if e.role == "confirmation")
-        return [e for e in confirmed if best is not None and e.confirms == best.key]
+        return [e for e in confirmed if e.repeats == chosen.key]
+
+    @property
+    def counted(self) -> list[Ended]:
+        """All that belongs to what is planned."""
+        return [*self.trials, *self.reruns, *self.confirmations]
 
     def count(self, outcome: str) -> int:
         return sum(e.outcome == outcome for e in self.trials)
 
     @property
+    def ranked(self) -> list[Ended]:
+        """The trials that ran to their end, the lowest score first."""
+        ended = [e for e in self.trials if e.outcome in ("solved", "budget")]
+        known = [(e.score, e) for e in ended if e.score is not None and not math.isnan(e.score)]
+        return [e for _, e in sorted(known, key=lambda pair: (pair[0], pair[1].number))]
+
+    @property
     def best(self) -> Ended | None:
-        """The trial of lowest score among those that ran to their end; None when there is none."""
-        fit = [e for e in self.trials if e.outcome in ("solved", "budget") and e.score is not None]
-        return min(fit, key=lambda e: (e.score, e.number), default=None)
+        """The trial of lowest score so far; None when there is none."""
+        return next(iter(self.ranked), None)
+
+    @property
+    def finalists(self) -> list[Ended]:
+        """The trials that are run again, once all trials have ended; none where there is no choice."""
+        if len(self.trials) < self.planned.trials or not self.planned.selects:
+            return []
+        ranked = self.ranked[: self.planned.finalists]
+        return ranked if len(ranked) > 1 else []
+
+    @property
+    def chosen(self) -> Ended | None:
+        """The trial to be confirmed: of the finalists the one whose reruns solve the task most often, and
+        of equal ones that of the lowest mean score. None until that is known."""
+        if len(self.trials) < self.planned.trials:
+            return None
+        finalists, reruns = self.finalists, self.reruns
+        if not finalists:
+            return self.best
+        found = []
+        for rank, trial in enumerate(finalists):
+            own = [e for e in reruns if e.repeats == trial.key]
+            if len(own) < self.planned.reruns:
+                return None
+            found.append((_merit(own), rank, trial))
+        return min(found, key=lambda entry: entry[:2])[2]
 
     @property
     def confirmed_solved(self) -> int:
@@ -106,27 +164,34 @@ class ArmProgress:
 
     @property
     def left(self) -> int:
-        """Trials and confirmations still to end."""
-        confirmations = self.confirmations_planned
-        if len(self.trials) >= self.planned and self.best is None:
-            confirmations = 0
-        return max(self.planned - len(self.trials), 0) + max(
-            confirmations - len(self.confirmations), 0
-        )
+        """Runs still to end."""
+        missing = max(self.planned.trials - len(self.trials), 0)
+        reruns, confirmations = self.planned.most_reruns, self.planned.confirmations
+        if not missing:
+            reruns = len(self.finalists) * self.planned.reruns - len(self.reruns)
+            confirmations = confirmations if self.best else 0
+        return missing + max(reruns, 0) + max(confirmations - len(self.confirmations), 0)
+
+    @property
+    def whole(self) -> int:
+        """Runs in all, as far as is known by now."""
+        return len(self.counted) + self.left
 
     def metrics(self) -> dict[str, float]:
         """The parent run's numbers."""
         values: dict[str, float | None] = {
-            "trials/planned": self.planned,
+            "trials/planned": self.planned.trials,
             "trials/complete": len(self.trials),
             "trials/solved": self.count("solved"),
             "trials/pruned": self.count("pruned"),
             "trials/diverged": self.count("diverged"),
             "trials/failed": self.count("failed"),
+            "reruns/runs": len(self.reruns),
+            "reruns/solved": sum(e.outcome == "solved" for e in self.reruns),
             "confirmed/runs": len(self.confirmations),
             "confirmed/solved": self.confirmed_solved,
         }
-        if best := self.best:
+        if best := self.chosen or self.best:
             values |= {"best/score": best.score, "best/validation_loss": best.best_loss}
         if self.confirmations:
             values["confirmed/solved_fraction"] = self.confirmed_solved / len(self.confirmations)
@@ -139,3 +204,12 @@ class ArmProgress:
     def points(self, ms: int) -> list[Point]:
         step = len(self._ended)
         return [Point(name, value, step, ms) for name, value in self.metrics().items()]
+
+
+def _merit(reruns: Sequence[Ended]) -> tuple[float, float]:
+    """The lower the better: how many did not solve the task, then the mean score.
+
+    A diverged or failed run counts as one at chance.
+    """
+    scores = [CHANCE if e.score is None else min(e.score, CHANCE) for e in reruns]
+    return sum(e.outcome != "solved" for e in reruns), sum(scores) / len(scores)

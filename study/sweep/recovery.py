@@ -12,6 +12,7 @@ from study.sweep.search import ArmSearch
 from study.tracking.run_record import SUPERSEDED, RunRecord, is_superseded
 from study.tracking.store import Store
 
+RUNS = ("trial", "rerun", "confirmation")  # the roles of what is run
 _NAMED = 5  # of many runs, by name
 
 
@@ -51,7 +52,7 @@ class Recovery:
         }
         unended = []
         for run in runs:
-            if self._ours(run, "trial", "confirmation") and not self._take(run):
+            if self._ours(run, *RUNS) and not self._take(run):
                 unended.append(run)
         deleted = {run.tags.get("trial_key"): run for run in self._store.deleted(self._experiment)}
         restored = self._check(list(deleted.values()), journal)
@@ -67,13 +68,14 @@ class Recovery:
         restored += [
             run
             for run in deleted.values()
-            if (self._ours(run, "arm") and run.tags["arm"] not in arms)
-            or (self._ours(run, "confirmation") and self._lacks(run))
+            if self._ours(run, "arm") and run.tags["arm"] not in arms
         ]
-        for run in restored:
-            self._store.restore(run.run_id)
-            if not self._ours(run, "arm"):
-                self._take(run)
+        self._restore(restored)
+        # Which trial is confirmed depends on the reruns.
+        for role in ("rerun", "confirmation"):
+            lacking = [r for r in deleted.values() if self._ours(r, role) and self._lacks(r)]
+            self._restore(lacking)
+            restored += lacking
         if restored:
             self._tell(restored, "had been deleted in MLflow and {} back")
 
@@ -93,7 +95,7 @@ class Recovery:
                     self._told.append(
                         f"{run.name} has two runs in MLflow; run {run.run_id[:8]} counts no more"
                     )
-            children = [run for run in mine if run.tags.get("role") in ("trial", "confirmation")]
+            children = [run for run in mine if run.tags.get("role") in RUNS]
             moved = [run for run in children if run.parent_id != parent]
             for run in moved:
                 self._store.under(run.run_id, parent)
@@ -110,7 +112,7 @@ class Recovery:
 
     def _failed(self, run: RunRecord) -> bool:
         return (
-            self._ours(run, "trial", "confirmation")
+            self._ours(run, *RUNS)
             and not is_superseded(run.tags)
             and _ended(run)
             and run.tags["outcome"] == "failed"
@@ -129,16 +131,22 @@ class Recovery:
             return False
         return True
 
-    def _lacks(self, confirmation: RunRecord) -> bool:
-        progress = self._progress[confirmation.tags["arm"]]
-        best, there = progress.best, {e.key for e in progress.confirmations}
-        key = confirmation.tags["trial_key"]
+    def _restore(self, runs: Sequence[RunRecord]) -> None:
+        for run in runs:
+            self._store.restore(run.run_id)
+            if not self._ours(run, "arm"):
+                self._take(run)
+
+    def _lacks(self, repeat: RunRecord) -> bool:
+        """Whether a rerun or a confirmation belongs to what is counted now, and is not there."""
+        key = repeat.tags["trial_key"]
+        progress = self._progress[repeat.tags["arm"]]
         return (
-            best is not None
-            and confirmation.tags.get("confirms") == best.key
-            and key not in there | self._spooled
-            and _ended(confirmation)
-            and not is_superseded(confirmation.tags)
+            _ended(repeat)
+            and not is_superseded(repeat.tags)
+            and progress.counts(Ended.of_run(repeat))
+            and not progress.has(key)
+            and key not in self._spooled
         )
 
     def _check(self, deleted: list[RunRecord], journal: str) -> list[RunRecord]:

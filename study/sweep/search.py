@@ -41,11 +41,10 @@ def open_searches(space: Space, path: Path) -> dict[str, "ArmSearch"]:
     another search space.
     """
     journal = Journal(path)
-    for attributes in journal.studies.values():
-        if "space" in attributes:
-            check_unchanged(space, json.loads(attributes["space"]))
-            break
-    return {arm.slug: ArmSearch(space, arm, journal) for arm in space.arms()}
+    # Several, where arms were added; the later ones have all that the earlier ones had.
+    for before in dict.fromkeys(a["space"] for a in journal.studies.values() if "space" in a):
+        check_unchanged(space, json.loads(before))
+    return {arm.slug: ArmSearch(space, arm, journal) for arm in space.tuned()}
 
 
 class Journal:
@@ -100,10 +99,11 @@ def check_once(path: Path) -> None:
 
 
 class ArmSearch:
-    """One arm's search: ask, report, prune, tell."""
+    """One search of one arm: ask, report, prune, tell."""
 
     def __init__(self, space: Space, arm: Arm, journal: Journal) -> None:
         self.space, self.arm = space, arm
+        self.seed = search_seed(space, arm.search)
         self._planned = planned_trials(space)  # counting a grid means laying it out
         timing = ("train.steps", "train.evaluate_every")
         config = TrialConfig.from_flat({k: v for k, v in arm.settings.items() if k in timing})
@@ -171,7 +171,7 @@ class ArmSearch:
         return self._settings(number, given.__getitem__)
 
     def _settings(self, number: int, choose: Callable[[str], Any]) -> Flat:
-        settings: Flat = {"seed": trial_seed(self.space, number), **self.arm.settings}
+        settings: Flat = {"seed": trial_seed(self.seed, number), **self.arm.settings}
         for name, searched in self.space.search.items():
             if searched.active(complete(settings)):
                 value = choose(name)
@@ -199,7 +199,7 @@ class ArmSearch:
         return trial.suggest_float(name, low, high, log=searched.log)
 
     def _sampler(self, *path: object) -> BaseSampler:
-        seed = derive(self.space.seed, "sampler", *path)
+        seed = derive(self.seed, "sampler", *path)
         if self.space.sampler == "random":
             return RandomSampler(seed)
         ended = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.trials)
@@ -211,7 +211,7 @@ class ArmSearch:
                 constant_liar=True,
                 seed=seed,
             )
-        return DesignSampler(self.space)
+        return DesignSampler(self.space, self.seed)
 
     def report(self, trial: Trial, step: int, relative_loss: float) -> bool:
         """Tell an intermediate value; True when the trial should be pruned.
@@ -247,14 +247,24 @@ class ArmSearch:
             self._study.tell(number, score)
 
 
-def trial_seed(space: Space, number: int) -> int:
+def search_seed(space: Space, search: int) -> int:
+    """Of all seeds of one search; the first search's is the study's."""
+    return derive(space.seed, "search", search) if search else space.seed
+
+
+def trial_seed(seed: int, number: int) -> int:
     """Trial k has the same seed in every arm, so that arms are compared on the same sequences."""
-    return derive(space.seed, "trial", number)
+    return derive(seed, "trial", number)
 
 
-def confirmation_seed(space: Space, index: int) -> int:
-    """Fresh: no trial of the search has it, but for a chance of 2^-30 a pair."""
-    return derive(space.seed, "confirmation", index)
+def rerun_seed(seed: int, index: int) -> int:
+    """The same for every finalist of every arm; no trial has it, but for a chance of 2^-30 a pair."""
+    return derive(seed, "rerun", index)
+
+
+def confirmation_seed(seed: int, index: int) -> int:
+    """The same in every arm; no trial and no rerun has it, but for a chance of 2^-30 a pair."""
+    return derive(seed, "confirmation", index)
 
 
 class DesignSampler(BaseSampler):
@@ -263,8 +273,8 @@ class DesignSampler(BaseSampler):
     A parameter that an arm or a trial does not have leaves the others where they are.
     """
 
-    def __init__(self, space: Space) -> None:
-        self._seed = space.seed
+    def __init__(self, space: Space, seed: int) -> None:
+        self._seed = seed
         self._dimensions = {name: place for place, name in enumerate(space.search)}
 
     def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:

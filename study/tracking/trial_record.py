@@ -28,7 +28,7 @@ TELEMETRY_POINTS = 135  # what became of the gradient, against updates
 FLOW_POINTS = 96  # gradient norms against lag
 PROBE_POINTS = 34  # what probes found within training, against updates
 
-Role = Literal["trial", "confirmation", "single"]
+Role = Literal["trial", "rerun", "confirmation", "single"]
 
 
 @dataclass
@@ -159,7 +159,7 @@ class TrialRecord:
         for name, findings in self._findings().items():
             files[f"{name}.json"] = json.dumps(findings).encode()
         # Of a search's many trials a picture would take the driver longer than some of them train.
-        if self.role != "trial" and (found := self._state_gradients()):
+        if self.role in ("confirmation", "single") and (found := self._state_gradients()):
             files["state_gradients.png"] = state_gradients_picture(self.name, found)
         if self.weights and self.result is not None:
             files[WEIGHTS] = b64decode(self.weights)

@@ -45,6 +45,7 @@ name = "tiny"
 question = "Which?"
 trials = 1
 confirmations = 1
+reruns = 0
 [fixed]
 task.length = 5
 model.hidden = 2

@@ -5,13 +5,14 @@ from rich.console import Console
 
 from study.commands.display import table, watch
 from study.commands.single import _ended
+from study.spaces.plan import Plan
 from study.sweep.driver import SweepStatus
 from study.sweep.progress import ArmProgress, Ended
 
 
 def arm(title: str, *confirmed: str) -> ArmProgress:
     """Two trials, of which the second is the best, and confirmations that ended so."""
-    found = ArmProgress(title, 2, len(confirmed))
+    found = ArmProgress(title, Plan(2, confirmations=len(confirmed)))
     for number, outcome in enumerate(("diverged", "budget")):
         score = {"diverged": 10.0, "budget": 0.4}[outcome]
         found.add(Ended(f"t{number}", "trial", number, outcome, score, 1.0, score, None))
@@ -51,9 +52,10 @@ def test_the_table_fits_a_terminal_of_80_columns() -> None:
         ("solved", 300, "solved after 300 updates"),
         ("solved", 1, "solved after 1 update"),
         ("budget", 300, "not solved in 300 updates, which is all it was given"),
+        ("budget", 200, "not solved; ended after 200 updates, by train.patience"),
         ("pruned", 0, "stopped after 0 updates"),
         ("diverged", 7, "diverged after 7 updates"),
     ],
 )
 def test_how_a_training_ended(outcome: str, steps: int, told: str) -> None:
-    assert _ended(outcome, steps) == told
+    assert _ended(outcome, steps, 300) == told

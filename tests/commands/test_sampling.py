@@ -188,6 +188,7 @@ SPACE = """
 [study]
 trials = 2
 confirmations = 1
+reruns = 0
 
 [fixed]
 task.name = "hello"

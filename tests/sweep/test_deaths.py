@@ -30,6 +30,7 @@ SPACE = """
 name = "tiny"
 trials = 2
 confirmations = 1
+reruns = 0
 
 [fixed]
 train.probes = "gradient_flow,audit,writing"

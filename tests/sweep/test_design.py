@@ -176,11 +176,11 @@ def test_a_study_draws_by_its_name_unless_a_seed_is_given(tmp_path: Path) -> Non
     drawn_by = {s.name: settings(s, tmp_path) for s in (one, other)}
     assert not {g["train.lr"] for g in drawn_by["one"]} & {g["train.lr"] for g in drawn_by["other"]}
     assert not {g["seed"] for g in drawn_by["one"]} & {g["seed"] for g in drawn_by["other"]}
-    assert confirmation_seed(one, 0) != confirmation_seed(other, 0)
+    assert confirmation_seed(one.seed, 0) != confirmation_seed(other.seed, 0)
     given = [space(name=name, seed=0) for name in ("a", "b")]
     assert settings(given[0], tmp_path) == settings(given[1], tmp_path)
-    assert trial_seed(given[0], 1) == trial_seed(given[1], 1)
-    assert confirmation_seed(given[0], 1) == confirmation_seed(given[1], 1)
+    assert trial_seed(given[0].seed, 1) == trial_seed(given[1].seed, 1)
+    assert confirmation_seed(given[0].seed, 1) == confirmation_seed(given[1].seed, 1)
 
 
 # A journal of earlier draws

@@ -179,6 +179,7 @@ SPACE = """
 name = "tiny"
 trials = 3
 confirmations = 1
+reruns = 0
 
 [fixed]
 train.probes = "none"

@@ -60,7 +60,7 @@ def test_an_arm_gets_exactly_its_budget_within_the_bounds(sampler: str, tmp_path
         assert given["model.hidden"] in range(2, 65)
         assert given["model.cell"] == "lstm"
         assert ("clip.threshold" in given) == (given["clip.name"] == "norm")
-        assert given["seed"] == trial_seed(s, k)
+        assert given["seed"] == trial_seed(s.seed, k)
         assert search.configured(k) == given
     assert len({given["train.lr"] for given in settings}) == 14
     assert {t.state for t in search.trials} == {TrialState.COMPLETE}
@@ -159,8 +159,8 @@ def test_another_seed_draws_otherwise(tmp_path: Path) -> None:
 
 def test_confirmation_seeds_are_fresh() -> None:
     s = space()
-    trials = {trial_seed(s, k) for k in range(2000)}
-    fresh = {confirmation_seed(s, k) for k in range(200)}
+    trials = {trial_seed(s.seed, k) for k in range(2000)}
+    fresh = {confirmation_seed(s.seed, k) for k in range(200)}
     assert len(fresh) == 200
     assert not trials & fresh
 

@@ -46,6 +46,7 @@ SPACE = """
 name = "tiny"
 trials = {trials}
 confirmations = 2
+reruns = 0
 
 [fixed]
 train.probes = "gradient_flow,audit,writing"
@@ -165,7 +166,7 @@ def test_a_trial_run_is_complete(swept: tuple[Space, Path]) -> None:
     for run in runs(folder, "trial"):
         assert set(known_names()) <= run.params.keys()
         assert run.params["axis.network"] == run.tags["axis.network"] == run.tags["arm"]
-        assert run.params["seed"] == str(trial_seed(s, int(run.tags["number"])))
+        assert run.params["seed"] == str(trial_seed(s.seed, int(run.tags["number"])))
         assert (run.params["clip.threshold"] == "none") == (run.params["clip.name"] == "none")
         for metric in ("score", "solved", "diverged", "steps", "clip_rate", "wall_seconds"):
             assert math.isfinite(run.metrics[metric])
@@ -242,7 +243,7 @@ def test_confirmations_are_the_best_configuration_on_fresh_seeds(
     assert len(confirmations) == 4
     for run in confirmations:
         best = by_key[run.tags["confirms"]]
-        assert run.params["seed"] == str(confirmation_seed(s, int(run.tags["number"])))
+        assert run.params["seed"] == str(confirmation_seed(s.seed, int(run.tags["number"])))
         assert run.params["seed"] not in trial_seeds
         assert {**run.params, "seed": ""} == {**best.params, "seed": ""}
         assert run.metrics["test/loss"] > 0
@@ -599,6 +600,7 @@ def test_a_choice_that_only_the_search_makes_valid_can_be_swept(folder: Path) ->
 name = "tiny"
 trials = 2
 confirmations = 0
+reruns = 0
 [fixed]
 task.length = 5
 model.hidden = 4
@@ -618,7 +620,7 @@ def test_a_trial_that_raises_is_failed_and_the_sweep_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s = space(folder)
-    unlucky = trial_seed(s, 1)
+    unlucky = trial_seed(s.seed, 1)
     real = TrialConfig.from_flat
 
     def from_flat(flat: dict[str, Any]) -> TrialConfig:

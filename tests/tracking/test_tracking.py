@@ -20,6 +20,7 @@ from study.base.errors import UserError
 from study.cells import CELLS
 from study.probes import PROBES
 from study.probes.state_gradients import Curve, LaggedGradients
+from study.spaces.plan import Plan
 from study.sweep.progress import ArmProgress, Ended
 from study.sweep.spool import Spool
 from study.tracking.messages import FIRST
@@ -495,12 +496,12 @@ def confirmation(index: int, of: int, outcome: str, test_loss: float | None) -> 
         key=f"s/a/confirm-{of}-{index}",
         role="confirmation",
         test_loss=test_loss,
-        confirms=f"s/a/{of}/1",
+        repeats=f"s/a/{of}/1",
     )
 
 
 def test_the_best_is_a_trial_that_ran_to_its_end() -> None:
-    arm = ArmProgress("a", planned=5, confirmations_planned=2)
+    arm = ArmProgress("a", Plan(5, confirmations=2))
     assert arm.best is None
     assert arm.left == 7
     for e in (
@@ -522,7 +523,7 @@ def test_the_best_is_a_trial_that_ran_to_its_end() -> None:
 
 
 def test_confirmations_count_for_the_best_trial_only() -> None:
-    arm = ArmProgress("a", planned=1, confirmations_planned=2)
+    arm = ArmProgress("a", Plan(1, confirmations=2))
     arm.add(ended(0, "budget", 0.5))
     for index, (outcome, loss) in enumerate([("solved", 0.2), ("budget", 0.4)]):
         arm.add(confirmation(index, 0, outcome, loss))
@@ -530,7 +531,7 @@ def test_confirmations_count_for_the_best_trial_only() -> None:
     assert arm.metrics()["confirmed/solved_fraction"] == 0.5
     assert arm.metrics()["confirmed/test_loss_mean"] == pytest.approx(0.3)
     assert arm.metrics()["confirmed/test_loss_worst"] == 0.4
-    arm.planned = 2
+    arm.planned = Plan(2, confirmations=2)
     arm.add(ended(1, "solved", -0.5))
     assert arm.left == 2
     assert arm.metrics()["confirmed/runs"] == 0
@@ -538,12 +539,12 @@ def test_confirmations_count_for_the_best_trial_only() -> None:
 
 
 def test_an_arm_without_a_best_trial_has_no_confirmations_left() -> None:
-    arm = ArmProgress("a", planned=1, confirmations_planned=3)
+    arm = ArmProgress("a", Plan(1, confirmations=3))
     arm.add(ended(0, "diverged", 10.0))
     assert arm.left == 0
 
 
 def test_metrics_are_finite_and_json() -> None:
-    arm = ArmProgress("a", planned=1, confirmations_planned=0)
+    arm = ArmProgress("a", Plan(1))
     arm.add(ended(0, "budget", float("nan")))
     json.dumps(arm.metrics(), allow_nan=False)

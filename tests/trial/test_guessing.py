@@ -158,7 +158,7 @@ def test_guessing_is_an_arm_of_a_sweep(tmp_path) -> None:
 
     file = tmp_path / "guess.toml"
     file.write_text(
-        '[study]\nquestion = "Is it hard?"\ntrials = 2\n[fixed]\ntask = "latching"\n'
+        '[study]\nquestion = "Is it hard?"\ntrials = 2\nreruns = 0\n[fixed]\ntask = "latching"\n'
         '[compare.how]\nlearned = { train.optimizer = "adam" }\n'
         'guessed = { train.optimizer = "guess", train.guess_range = 10.0 }\n'
         "[search]\n"
