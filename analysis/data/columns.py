@@ -82,6 +82,7 @@ RUNS: Columns = {
     "trial_key": ("str", "study/arm/number/attempt"),
     "role": ("str", "trial, rerun or confirmation"),
     "outcome": ("str", "solved, budget (ran out of updates), pruned, diverged, failed, running"),
+    "confirms": ("str", "trial_key of the trial whose settings a rerun or a confirmation has"),
     "chosen": (
         "bool",
         "whether this is the trial that its search chose, which the confirmations repeat",

@@ -114,13 +114,13 @@ def _readout(task: Task, seen: Callable[[Batch], Tensor]) -> tuple[Tensor, Batch
     validation = task.validation().take(slice(min(1_000, fit)))
     shown = _features(task, seen, training)
     whiten = _whitening(shown, task.symbolic)
-    features = whiten(shown)
+    features = whiten(shown).float()
     steps, count = len(training.targets), features.shape[-1]
     own = steps if task.reads == "generated" else 1  # readouts
-    weight = torch.zeros(own, count, task.output_size, dtype=torch.float64, requires_grad=True)
+    weight = torch.zeros(own, count, task.output_size, requires_grad=True)
     known = 1 if task.memorized else steps
-    offset = torch.zeros(known, 1, task.output_size, dtype=torch.float64, requires_grad=True)
-    targets = training.to(torch.float64).targets
+    offset = torch.zeros(known, 1, task.output_size, requires_grad=True)
+    targets = training.targets
     ridge = RIDGE * count**2 / max(features.numel(), 1)  # 0 of a sum that never changes
 
     search = torch.optim.LBFGS(
@@ -135,7 +135,7 @@ def _readout(task: Task, seen: Callable[[Batch], Tensor]) -> tuple[Tensor, Batch
 
     search.step(closure)  # type: ignore[arg-type, unused-ignore]
     with torch.no_grad():
-        of = whiten(_features(task, seen, validation)) @ weight
+        of = whiten(_features(task, seen, validation)) @ weight.double()
         # A part may have longer sequences than training has: their last steps are as its last one.
         step = torch.arange(len(of)).clamp(max=known - 1)
         return of + offset[step], validation.to(torch.float64)

@@ -4,7 +4,8 @@ import itertools
 import re
 from collections.abc import Collection
 
-from study.spaces.space import Arm, Space, planned_trials
+from study.spaces.plan import Plan
+from study.spaces.space import Arm, Space
 from study.tracking.views import children_url, views
 
 _MOST_LINKS = 12
@@ -23,12 +24,10 @@ def experiment_note(space: Space, experiment_id: str) -> str:
 Compared:
 {axes or "- one arm"}
 
-Each **arm** (a combination of these) is a parent run, with the same budget of {planned_trials(space)}
-trials; each **trial** is a child run. The arm's best trial, chosen on the validation set, was run
-again on {space.confirmations} fresh seeds; only those read the test set.
+{_protocol(space)}
 
 - The views above are in the menu "Views" too; for those with curves, choose the chart view there.
-- Filters: `tags.role = 'arm'`, `tags.role = 'trial'`, `tags.role = 'confirmation'`.
+- Filters: `tags.role = 'arm'`, and `'trial'`, `'rerun'`, `'confirmation'` in its place.
 - One arm's trials: `tags.arm = '…'`, or open the parent and see its children.
 - Curves against **updates**: `train/…`, `validation/…`. Curves against **lag**: `gradient_flow/…`.
 - `confirmation/met`: whether the criterion, met on the validation set, held on other sequences too;
@@ -49,6 +48,21 @@ again on {space.confirmations} fresh seeds; only those read the test set.
 `longlag report {space.name}` writes all of this as one page.
 """
     return re.sub(r"(?<!\n)\n *(?=[^\s-])", " ", note)  # MLflow would keep the breaks of paragraphs
+
+
+def _protocol(space: Space) -> str:
+    plan = Plan.of(space)
+    repeated = f"; it was searched {space.searches} times, each a parent run of its own"
+    told = f"""Each **arm** (a combination of these) is a parent run, with the same budget of {plan.trials}
+trials{repeated if space.searches > 1 else ""}; each **trial** is a child run. """
+    if plan.selects:
+        told += f"""The {min(plan.finalists, plan.trials)} trials of the lowest scores were run again on
+{plan.reruns} fresh seeds, each a **rerun**, and the one that solved its task most often was run on
+{plan.confirmations} more, its **confirmations**; only those read the test set."""
+    else:
+        told += f"""The arm's best trial, chosen on the validation set, was run again on {plan.confirmations}
+fresh seeds, its **confirmations**; only those read the test set."""
+    return told
 
 
 def _named(labels: Collection[str]) -> str:

@@ -30,6 +30,7 @@ from study.tasks import TASKS
 from study.trial.parts import TrialParts
 from study.trial.regularizers import REGULARIZERS
 from study.trial.sections import Section
+from study.trial.size import sized
 from study.trial.suitability import check
 
 Flat = dict[str, Scalar]
@@ -40,6 +41,8 @@ class TrialConfig(TrialParts):
 
     @model_validator(mode="after")
     def _choices_suit_the_cell(self) -> "TrialConfig":
+        if self.model.parameters:
+            self.__dict__["model"] = sized(self)  # frozen, but nobody has it yet
         check(self)
         return self
 

@@ -12,10 +12,10 @@ from study.networks.model import Model
 from study.networks.predictor import Predictor
 from study.networks.recurrent import Recurrent, layers_of, width_of
 from study.networks.stack import Stack
-from study.trial.config import TrialConfig
+from study.trial.parts import TrialParts
 
 
-def build_model(config: TrialConfig) -> Model:
+def build_model(config: TrialParts) -> Model:
     """All its initial values come from the configuration's seed."""
     draws = generator("initialization", config.seed)
     if config.task.reads == "generated":
@@ -36,7 +36,7 @@ def build_model(config: TrialConfig) -> Model:
     )
 
 
-def _encoder_decoder(config: TrialConfig, draws: Generator) -> Model:
+def _encoder_decoder(config: TrialParts, draws: Generator) -> Model:
     task, network, hidden = config.task, config.model, config.model.hidden
     embedded = network.embedding or task.input_size
     inputs = hidden if network.deep_input else embedded
@@ -64,7 +64,7 @@ def _encoder_decoder(config: TrialConfig, draws: Generator) -> Model:
     )
 
 
-def _recurrent(config: TrialConfig, inputs: int, draws: Generator, *, both: bool) -> Recurrent:
+def _recurrent(config: TrialParts, inputs: int, draws: Generator, *, both: bool) -> Recurrent:
     network = config.model
     sizes = (config.cell, inputs, network.hidden, network.phi)
     settings: dict[str, Any] = {
@@ -90,13 +90,11 @@ def _without_recurrence(encoder: Recurrent) -> None:
                 parameter.requires_grad_(False)
 
 
-def _embedding(config: TrialConfig, symbols: int, draws: Generator) -> Embedding | None:
+def _embedding(config: TrialParts, symbols: int, draws: Generator) -> Embedding | None:
     size = config.model.embedding
     return Embedding(symbols, size, draws) if size else None
 
 
-def _perceptron(
-    config: TrialConfig, inputs: int, depth: int, draws: Generator
-) -> Perceptron | None:
+def _perceptron(config: TrialParts, inputs: int, depth: int, draws: Generator) -> Perceptron | None:
     network = config.model
     return Perceptron(inputs, network.hidden, depth, network.phi, draws) if depth else None

@@ -47,6 +47,12 @@ class ModelConfig(Section):
     hidden: int = Field(
         default=64, ge=1, le=8192, description="H, units of a layer in one direction"
     )
+    parameters: int = Field(
+        default=0,
+        ge=0,
+        le=100_000_000,
+        description="trained numbers in all, which H is chosen for; 0: H is model.hidden",
+    )
     layers: int = Field(default=1, ge=1, le=16, description="on top of each other")
     bidirectional: bool = Field(
         default=False, description="each layer reads backward too, with weights of its own"
