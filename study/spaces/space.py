@@ -236,6 +236,8 @@ def check_unchanged(space: Space, before: Mapping[str, Any]) -> None:
     """Raises UserError when the study was begun with another space; ``before`` is its `identity`."""
     now = identity(space)
     differences = _differences(before, _without_new_arms(now, before))
+    if differences:  # a label that is new may be one that is gone, under another name
+        differences = _differences(before, now)
     names = [list(each.get("search", {})) for each in (before, now)]
     # As tables they are equal, but the order is that of the dimensions of what is drawn.
     if not differences and space.sampler in ("sobol", "tpe") and names[0] != names[1]:

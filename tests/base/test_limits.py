@@ -114,10 +114,10 @@ def test_an_arm_whose_name_is_too_long_for_a_run_is_refused() -> None:
         f"axis{i}": {f"{'a' * 62}{j}": {f"train.{name}": 3 + j} for j in range(2)}
         for i, name in enumerate(steps)
     }
-    with pytest.raises(UserError, match=r"at most 220 characters \(got 261\)"):
+    with pytest.raises(UserError, match=r"at most 200 characters \(got 261\)"):
         space(compare=compare)
     kept = space(compare={k: compare[k] for k in list(compare)[:3]})
-    names = [f"{arm.title} · confirmation 999" for arm in kept.arms()]
+    names = [f"{arm.title} · search 20 · rerun 99 of #99999" for arm in kept.arms()]
     assert max(map(len, names)) <= limits.RUN_NAME
 
 
