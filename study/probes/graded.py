@@ -8,12 +8,14 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 EPS = torch.finfo(torch.float64).eps
+ROUNDING = 4 * EPS  # of a product J q, in units of ‖J‖
 # A singular value is resolved where the estimate of its relative error is below this.
 RESOLVED = 0.01
 # Below this share of the smallest singular value, rounding is no matter.
 EXACT = 1e-6
 # Cosine between rows that count as orthogonal; the singular values then err by its square.
 ORTHOGONAL = 1e-8
+FINITE = 700.0  # whose exponential is a number
 SWEEPS = 40  # some five are needed
 
 
@@ -23,7 +25,8 @@ class Graded:
 
     ``q`` (B,N,K) has orthonormal columns, ``logs`` (B,K) are natural logarithms, and ``t`` (B,K,K) has
     rows of length 1. A row that is zero has the logarithm -inf. ``errors`` (B,K) estimate the rounding
-    error of each row of T, to first order.
+    error of each singular value that a row stands for, to first order, and ``noise`` (B,K) that of the
+    row itself, which counts where rows are nearly dependent.
 
     What is large and what is small never meet in one sum, so that a product of any length keeps its
     small singular values. It is the stratification of Loh et al. (1989), its columns sorted instead of
@@ -34,21 +37,24 @@ class Graded:
     logs: Tensor
     t: Tensor
     errors: Tensor
+    noise: Tensor
 
     @classmethod
     def start(cls, q: Tensor) -> "Graded":
         """M = q (B,N,K), whose columns are orthonormal."""
         batch, _, size = q.shape
         zero = q.new_zeros(batch, size)
-        return cls(q, zero, torch.eye(size, dtype=q.dtype).repeat(batch, 1, 1), zero)
+        return cls(q, zero, torch.eye(size, dtype=q.dtype).repeat(batch, 1, 1), zero, zero)
 
     def after(self, a: Tensor, norm: Tensor) -> "Graded":
-        """J M, given a = J q (B,N',K), and about how large ‖J‖ is, (B,1)."""
+        """J M, given a = J q (B,N',K), and how large the numbers are that its columns come from: about ‖J‖,
+        (B,1) or (B,K)."""
         lengths = a.norm(dim=1)
-        norm = torch.maximum(norm, lengths.amax(dim=1, keepdim=True))
+        norm = torch.maximum(norm, lengths.amax(dim=1, keepdim=True)).expand_as(lengths)
         logs = self.logs + lengths.log()
         order = logs.argsort(dim=1, descending=True, stable=True)
-        logs, lengths, errors = (v.gather(1, order) for v in (logs, lengths, self.errors))
+        given = (logs, lengths, norm, self.errors, self.noise)
+        logs, lengths, norm, errors, noise = (values.gather(1, order) for values in given)
         t = _rows(self.t, order)
         a = a.gather(2, order[:, None].expand_as(a)) / _divisor(lengths)[:, None]
         q, r = torch.linalg.qr(a)
@@ -61,11 +67,17 @@ class Graded:
         largest = terms.amax(dim=2)
         unit = torch.where(largest > -math.inf, largest, 0)[..., None]
         weights = (terms - unit).exp() * r.sign()
-        rounding = 4 * EPS * norm / _divisor(lengths)  # of J q_j, which is known to about eps ‖J‖
-        reach = torch.where(logs > -math.inf, rounding, 0)[:, None] * (logs[:, None] - unit).exp()
-        errors = (weights.abs() * errors[:, None]).amax(dim=2) + reach.triu().amax(dim=2)
+        rounding = ROUNDING * norm / _divisor(lengths)
+        rounding = torch.where(logs > -math.inf, rounding, 0)
+        # Of column j in row i, either as it stands, or what is left once row j has taken its part.
+        reach = rounding[:, None] * (logs[:, None] - unit).clamp(max=FINITE).exp()
+        eliminated = torch.minimum(reach, rounding[:, None] * _left_by_elimination(r))
+        reach = torch.where(_below(r), eliminated, reach)
+        errors = (weights.abs() * errors[:, None]).amax(dim=2) + reach.amax(dim=2)
+        noise = (weights.abs() * noise[:, None]).amax(dim=2) + EPS
         rows, lengths = _of_length_one(weights @ t)
-        return Graded(q, largest + lengths.log(), rows, errors / _divisor(lengths))
+        errors, noise = errors / _divisor(lengths), noise / _divisor(lengths)
+        return Graded(q, largest + lengths.log(), rows, errors, noise)
 
     def log_singular_values(self) -> tuple[Tensor, Tensor]:
         """(B,K) natural logarithms, falling, and which of them are resolved.
@@ -82,7 +94,7 @@ class Graded:
         sizes = (self.logs - top).exp()
         values = torch.linalg.svdvals(sizes[..., None] * self.t)
         noise = (self.errors * sizes).amax(dim=1).clamp(min=EPS * values.shape[1])
-        if (noise > EXACT * values[:, -1]).any():
+        if not (noise <= EXACT * values[:, -1]).all():
             return None
         return top + values.log(), torch.ones_like(values, dtype=torch.bool)
 
@@ -90,15 +102,20 @@ class Graded:
         """One-sided Jacobi finds the small ones of a graded matrix as exactly as the large ones
         (Demmel & Veselić, 1992). Two QR steps first bring the rows near to orthogonal (Drmač &
         Veselić, 2008)."""
-        found = self
-        for _ in range(2):
-            across = found.t.mT
-            sizes = Graded(across, found.logs, Graded.start(across).t, found.errors)
-            found = sizes.after(across, across.new_zeros(len(across), 1))
+        # Of rows that are nearly dependent what is left may be no more than what they are not known to.
+        found = self._turned(torch.maximum(self.errors, self.noise))
+        found = found._turned(found.noise)
         logs, errors = _orthogonal_rows(found.logs, found.t, found.errors)
         logs, order = logs.sort(dim=1, descending=True)
         resolved = (errors.gather(1, order) < RESOLVED) & logs.isfinite()
         return logs, resolved.cummin(dim=1).values
+
+    def _turned(self, unknown: Tensor) -> "Graded":
+        """Mᵀ, but for its orthonormal columns; ``unknown`` (B,K) is the relative error of each row of T."""
+        across = self.t.mT
+        start = Graded.start(across)
+        sizes = Graded(across, self.logs, start.t, self.errors, start.noise)
+        return sizes.after(across, unknown / ROUNDING)
 
 
 def _orthogonal_rows(logs: Tensor, t: Tensor, errors: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,6 +149,25 @@ def _orthogonal_rows(logs: Tensor, t: Tensor, errors: Tensor) -> tuple[Tensor, T
         if worst < ORTHOGONAL:
             break
     return logs, errors
+
+
+def _left_by_elimination(r: Tensor) -> Tensor:
+    """(B,K,K), [i,j]: what a relative error of column j of QR, of columns of length 1, does to row i of R.
+
+    With errors E it is (I + E R⁻¹) QR, which changes the i-th singular value by the share of its own that
+    the i-th diagonal entry of E R⁻¹ is, to first order. Where columns are nearly dependent R⁻¹ is large:
+    what is left of one after the earlier ones is then no larger than their rounding errors. For j <= i: the
+    row itself is made of the others.
+    """
+    diagonal = r.diagonal(dim1=1, dim2=2)
+    safe = r + torch.diag_embed(torch.where(diagonal.abs() > EPS, 0, EPS - diagonal))
+    inverse = torch.linalg.solve_triangular(safe, torch.eye(r.shape[1], dtype=r.dtype), upper=True)
+    return inverse.mT.abs()
+
+
+def _below(r: Tensor) -> Tensor:
+    """(B,K,K), [i,j]: whether j <= i."""
+    return torch.ones_like(r, dtype=torch.bool).tril()
 
 
 def _rows(t: Tensor, places: Tensor) -> Tensor:

@@ -108,6 +108,6 @@ def test_what_is_smaller_than_an_unresolved_value_is_in_no_known_place() -> None
     one = torch.eye(3, dtype=torch.float64)[None]
     logs = torch.tensor([[0.0, -10, -20]], dtype=torch.float64)
     errors = torch.tensor([[0.0, 1, 0]], dtype=torch.float64)
-    found, resolved = Graded(one, logs, one, errors).log_singular_values()
+    found, resolved = Graded(one, logs, one, errors, torch.zeros_like(errors)).log_singular_values()
     assert found[0, 0] == 0
     assert resolved[0].tolist() == [True, False, False]

@@ -15,8 +15,17 @@ from torch.autograd.functional import jacobian
 from study.cells import CELLS
 from study.networks.layer import Layer
 from study.networks.model import Model
-from study.probes.jacobians import Jacobians, jacobians
+from study.probes.jacobians import (
+    Jacobians,
+    _followed,
+    _singular_values,
+    _start,
+    jacobians,
+)
+from study.probes.trajectory import in_order, reading
 from study.tasks.base import Batch, Task
+from study.trial.config import TrialConfig
+from study.trial.construction import build_model
 
 
 def silence(steps: int, size: int = 2) -> Batch:
@@ -208,6 +217,43 @@ def test_what_cancels_is_none() -> None:
         assert found.product_blocks["h"][0].mean == pytest.approx([math.log(a)])
         assert found.product_blocks["h"][1].mean == [None]
         assert found.products[1].mean == [None, None]
+
+
+@pytest.mark.parametrize(("seed", "lag"), [(2, 4), (2, 8), (3, 8)])
+def test_a_block_that_has_lost_dimensions_is_not_said_to_have_them(seed: int, lag: int) -> None:
+    """Against the same steps multiplied with 400 digits: a block is cut out of the whole product, and of
+    rows that are nearly dependent no more is left than rounding."""
+    settings = {"model.cell": "nas", "model.hidden": 8, "task.length": 40, "seed": seed}
+    config = TrialConfig.from_flat({"task.name": "adding", **settings})
+    some = in_order(config.task.validation().take(slice(4)))
+    read = reading(build_model(config), config.task, some)
+    back = read.trajectory().at(read.lengths - 1 - torch.arange(lag)[:, None])
+    with torch.no_grad():
+        product = _start(back, "h")
+        whole = [mpmath.eye(16) for _ in range(4)]
+        for step in back.steps():
+            product = _followed(product, step)
+            blocks = step.linearization.blocks()
+            rows = [
+                torch.cat([blocks[new, old] for old in ("h", "c")], dim=2) for new in ("h", "c")
+            ]
+            matrices = torch.cat(rows, dim=1)
+            with mpmath.workdps(400):
+                pairs = zip(whole, matrices, strict=True)
+                whole = [before * mpmath.matrix(m.tolist()) for before, m in pairs]
+        logs, resolved = _singular_values(product, back, "h")
+    lost = 0
+    for found, known, matrix in zip(logs, resolved, whole, strict=True):
+        with mpmath.workdps(400):
+            values = mpmath.svd_r(matrix[:8, :8], compute_uv=False)
+            exact = [float(mpmath.log(v)) if v > 0 else -math.inf for v in values]
+        gone = sum(value < -700 for value in exact)
+        lost += gone
+        assert int(known.sum()) >= 8 - gone - 1
+        for value, is_known, truth in zip(found, known, exact, strict=True):
+            if is_known:
+                assert float(value) == pytest.approx(truth, abs=0.01)
+    assert lost
 
 
 def test_the_index_of_the_step_is_no_state_that_anything_acts_on() -> None:
