@@ -14,6 +14,9 @@ from study.tracking.trial_record import Role, TrialRecord
 from study.tracking.views import run_color
 from study.trial.config import Flat, TrialConfig
 
+# Of an arm's confirmations; dear probes may take longer than training, and spread little between seeds.
+DEARLY_PROBED = 3
+
 
 @dataclass
 class Active:
@@ -91,7 +94,7 @@ class Agenda:
         key = f"{self._space.name}/{slug}/{trial.number}/{attempt}"
         record = self._record(slug, key, "trial", trial.number, config)
         may_stop = self._space.pruner != "none"
-        job = {"key": key, "config": config, "test": False, "may_stop": may_stop}
+        job = {"key": key, "config": config, "test": False, "dear": False, "may_stop": may_stop}
         return Active(slug, record, job, trial)
 
     def _once_more(self, slug: str, number: int) -> Active:
@@ -102,7 +105,13 @@ class Agenda:
         key = f"{self._space.name}/{slug}/{number}/{search.attempts(number)}"
         record = self._record(slug, key, "trial", number, config)
         ends_at = search.pruned_at(number)
-        job = {"key": key, "config": config, "test": False, "may_stop": ends_at is not None}
+        job = {
+            "key": key,
+            "config": config,
+            "test": False,
+            "dear": False,
+            "may_stop": ends_at is not None,
+        }
         return Active(slug, record, job, None, ends_at=ends_at)
 
     def _rerun(self, slug: str) -> Active | None:
@@ -139,7 +148,9 @@ class Agenda:
         config = self._searches[slug].configured(trial.number) | {"seed": seed}
         record = self._record(slug, key, role, index, config, trial.number)
         record.tags["confirms" if role == "confirmation" else "repeats"] = trial.key
-        job = {"key": key, "config": config, "test": role == "confirmation", "may_stop": False}
+        confirms = role == "confirmation"
+        dear = confirms and index < DEARLY_PROBED
+        job = {"key": key, "config": config, "test": confirms, "dear": dear, "may_stop": False}
         return Active(slug, record, job, None)
 
     def _record(

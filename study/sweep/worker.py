@@ -84,7 +84,7 @@ def _work(line: _Line, job: dict[str, Any]) -> None:
         def stop() -> bool:
             return job["may_stop"] and _told_to_stop(line)
 
-        for record in train_until(config, stop, test=job["test"], dear=job["test"]):
+        for record in train_until(config, stop, test=job["test"], dear=job["dear"]):
             # Of a sweep's many networks only the confirmed ones keep their parameters.
             if not isinstance(record, Trained) or (job["test"] and record.size <= MOST_KEPT):
                 kind, content = message(record, config)

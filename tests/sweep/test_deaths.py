@@ -53,7 +53,7 @@ def job(key: str = "a", steps: int = 5_000_000) -> dict[str, Any]:
     # So slow a rate that it does not end by solving its task.
     rate = {"train.lr": 1e-9, "train.steps": steps}
     config = {"task.length": 20, "model.hidden": 8, "train.batch": 4, **rate}
-    return {"key": key, "config": config, "test": False, "may_stop": False}
+    return {"key": key, "config": config, "test": False, "dear": False, "may_stop": False}
 
 
 def dead(key: str, too_long: bool = False) -> Died:

@@ -16,7 +16,14 @@ SETTINGS = {
 
 
 def job(key: str, **changes: object) -> Job:
-    return {"key": key, "config": SETTINGS, "test": False, "may_stop": False, **changes}
+    return {
+        "key": key,
+        "config": SETTINGS,
+        "test": False,
+        "dear": False,
+        "may_stop": False,
+        **changes,
+    }
 
 
 @pytest.fixture(scope="module")
