@@ -236,6 +236,30 @@ PAIRS: Columns = {
     "other_runs": ("int64", "m, confirmations of Y"),
 }
 
+DECISIONS: Columns = {
+    "task": ("str", "label of the task"),
+    "architecture": ("str", "X"),
+    "other": ("str", "Y"),
+    "pairs": ("int64", "seeds on which both have a confirmation run"),
+    "only_solved": ("int64", "of them: X solved the task and Y did not"),
+    "only_other_solved": ("int64", "Y solved it and X did not"),
+    "solved_p": ("float64", "p of equal rates, exact (McNemar)"),
+    "solved_p_holm": ("float64", "p adjusted over the pairs of architectures of the task (Holm)"),
+    "better": (
+        "int64",
+        "X did better: solved it alone, or sooner; of two that did not, by its test loss",
+    ),
+    "worse": ("int64", "Y did better"),
+    "equal": ("int64", "neither"),
+    "better_p": ("float64", "p of no difference, exact (sign test)"),
+    "better_p_holm": ("float64", "p adjusted over the pairs of architectures of the task (Holm)"),
+    "needed": (
+        "float64",
+        "runs of an arm that would decide with probability 0.8, by simulation from these; empty where it "
+        "is decided, and where 500 would not",
+    ),
+}
+
 LINKS: Columns = {
     "task": ("str", "label of the task"),
     "quantity": ("str", "column of the trials' table, measured before training"),
@@ -275,11 +299,13 @@ SOURCES: Columns = {
 TABLES: Mapping[str, Columns] = {
     "arms": SUMMARY,
     "trials": RUNS,
+    "reruns": RUNS,
     "confirmations": RUNS,
     "curves": CURVES,
     "flows": FLOWS,
     "importance": IMPORTANCE,
     "pairs": PAIRS,
+    "decisions": DECISIONS,
     "links": LINKS,
     "figure_sources": SOURCES,
 }

@@ -11,7 +11,8 @@ from analysis.data import columns
 from analysis.data.columns import frame
 from analysis.data.runs import ENDED, Results
 from analysis.data.wording import counted, listing
-from analysis.statistics.rank_correlation import RankCorrelation, holm, spearman, spearman_within
+from analysis.statistics.multiplicity import holm
+from analysis.statistics.rank_correlation import RankCorrelation, spearman, spearman_within
 
 ALL, WITHIN, BETWEEN = "all trials", "within arms", "between arms"
 LEVEL = 0.05

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.data.runs import Results
 from analysis.data.tasks import Task
 from analysis.data.wording import counted, listing, measured, share, short, span, steps_text, whole
-from analysis.findings import links
+from analysis.findings import decisions, links
 from analysis.findings.summary import CONFIRMED
 from analysis.statistics.few_runs import Interval, wilson_interval
 
@@ -25,19 +25,22 @@ class Finding:
 
 def findings(results: Results, summary: pd.DataFrame) -> list[Finding]:
     table = links.links(results)
+    decided = decisions.decisions(results)
     found = []
     for key, task in results.tasks.items():
         linked = links.finding(table[table["task"] == key])
-        sentences = _about(results, task, summary[summary["task"] == key])
+        about = summary[summary["task"] == key]
+        sentences = _about(results, task, about, decided[decided["task"] == key])
         found.append(Finding(task, [*sentences, linked] if linked else sentences))
     return found
 
 
-def _about(results: Results, task: Task, arms: pd.DataFrame) -> list[str]:
+def _about(results: Results, task: Task, arms: pd.DataFrame, decided: pd.DataFrame) -> list[str]:
     run = arms[arms["confirmations"] > 0]
     sentences = [
         _solved(run),
-        *_separated(run),
+        _alike(run),
+        *decisions.sentences(decided),
         _on_test(run),
         _speed(results, run),
         _loss(task, run),
@@ -76,42 +79,16 @@ def _solved(run: pd.DataFrame) -> str:
     return f"{'; '.join(parts)} (in brackets the 95 % interval of the rate)."
 
 
-def _separated(run: pd.DataFrame) -> list[str]:
-    """Which arms the intervals tell apart; every pair, without choosing the striking ones."""
-    rows = run.to_dict("records")
-    if len(rows) < 2:
-        return []
-    rates = {row["confirmed"] / row["confirmations"] for row in rows}
-    note = []
-    if rates == {0.0}:
-        note.append("No arm solved it within the budget, so this task did not tell them apart.")
-    elif rates == {1.0}:
-        note.append(
-            "Every confirmation run of every arm solved it: whether it is solved does not tell "
-            "the arms apart."
+def _alike(run: pd.DataFrame) -> str:
+    """Where whether it was solved tells nobody apart."""
+    rates = set(run["confirmed"] / run["confirmations"])
+    if len(run) > 1 and rates == {0.0}:
+        return (
+            "No arm solved it within the budget, so whether it is solved tells no two arms apart."
         )
-    else:
-        apart = [
-            f"{better['architecture']} above {worse['architecture']}"
-            for better in rows
-            for worse in rows
-            if better["confirmed_low"] > worse["confirmed_high"]
-        ]
-        total = len(rows) * (len(rows) - 1) // 2
-        if len(apart) == total and total > 1:
-            note.append("The intervals of no two arms overlap.")
-        elif apart:
-            note.append(
-                f"Intervals that do not overlap ({len(apart)} of {total} pairs): {listing(apart)}."
-            )
-        else:
-            counts = sorted({r["confirmations"] for r in rows})
-            runs = " to ".join(whole(count) for count in dict.fromkeys([counts[0], counts[-1]]))
-            note.append(
-                f"All these intervals overlap: {runs} runs an arm describe what happened but "
-                "do not establish by themselves that the rates differ."
-            )
-    return note
+    if len(run) > 1 and rates == {1.0}:
+        return "Every run of every arm solved it, so whether it is solved tells no two arms apart."
+    return ""
 
 
 def _on_test(run: pd.DataFrame) -> str:

@@ -26,6 +26,7 @@ from analysis.data import columns, wording
 from analysis.data.runs import Reader, Results, read_study
 from analysis.figures import CHAPTERS, FigureEntry, Missing, in_order, style
 from analysis.findings import reach
+from analysis.findings.decisions import decisions
 from analysis.findings.links import links
 from analysis.findings.pruning import pruning
 from analysis.findings.sentences import findings
@@ -93,11 +94,13 @@ def write_report(
     tables = {
         "arms": summary,
         "trials": results.trials,
+        "reruns": results.reruns,
         "confirmations": results.confirmations,
         "curves": results.curves,
         "flows": results.flows,
         "importance": importances(results),
         "pairs": pairs(results),
+        "decisions": decisions(results),
         "links": links(results),
         "figure_sources": columns.frame(sources, columns.SOURCES),
     }
@@ -213,6 +216,7 @@ def _render(
         findings=findings(results, summary),
         budget=_budget(results),
         pruning=pruning(results),
+        reruns=len(results.reruns),
         ranges={name: _range(spec) for name, spec in results.searched.items()},
         tasks=[_task_tables(results, key, summary) for key in results.tasks],
         colors={name: look.color for name, look in looks.items()},

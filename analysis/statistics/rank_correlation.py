@@ -3,7 +3,6 @@
 An outcome such as "solved after 300 updates, or not" has an order and many ties, but no unit; so ranks.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,20 +113,6 @@ def fisher_interval(
     low, high = np.tanh(np.arctanh(inner) + np.array([-reach, reach]))
     p = 2 * stats.norm.sf(abs(np.arctanh(inner)) / error)
     return Interval(min(float(low), rho), max(float(high), rho)), float(p)
-
-
-def holm(p: Sequence[float]) -> Array:
-    """p adjusted for several looks at the same trials, in the order given. Holm (1979).
-
-    The k-th lowest of m times m - k + 1, no lower than the one before, at most 1. NaN stays NaN and is
-    not counted.
-    """
-    given = np.asarray(p, dtype=float)
-    adjusted = np.full(len(given), np.nan)
-    order = np.argsort(given)[: int((~np.isnan(given)).sum())]  # NaN is sorted last
-    factors = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(given[order] * factors), 1)
-    return adjusted
 
 
 def _ridits(values: Array) -> Array:

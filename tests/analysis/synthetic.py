@@ -306,7 +306,13 @@ class _Arm:
             parent,
             "FINISHED",
             tags | {"role": role, "trial_key": key, "outcome": outcome},
-            {"train.lr": str(lr), "clip.name": clip, "clip.threshold": threshold} | params,
+            {
+                "train.lr": str(lr),
+                "clip.name": clip,
+                "clip.threshold": threshold,
+                "seed": key.split("/")[2],  # the same in every arm
+            }
+            | params,
             metrics,
             0,
             1000,

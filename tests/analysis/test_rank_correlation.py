@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from analysis.statistics.multiplicity import holm
 from analysis.statistics.rank_correlation import (
     MINIMUM,
     fisher_interval,
-    holm,
     spearman,
     spearman_within,
 )

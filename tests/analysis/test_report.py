@@ -207,10 +207,18 @@ def test_sentences_claim_no_more_than_the_intervals() -> None:
     few = make(trials=2, confirmations=3, architectures=TWO, tasks=ADDING, seed=3)
     text = said(_sure(few))
     assert "lstm solved 3 of 3 confirmation runs [0.44, 1]; tanh solved 0 of 3 [0, 0.56]" in text
-    assert "All these intervals overlap" in text
+    assert "Which of two arms did better on the same seeds tells none apart" in text
+    assert "exact sign test at 0.05" in text
+    assert "No difference found: tanh and lstm (0 : 3; about" in text
+    assert "Here so few runs cannot tell any two arms apart." in text
     many = make(trials=2, confirmations=8, architectures=TWO, tasks=ADDING, seed=3)
     text = said(_sure(many))
-    assert "Intervals that do not overlap (1 of 1 pairs): lstm above tanh." in text
+    told = "lstm above tanh in 8 of 8."
+    assert (
+        f"Which of two arms solves the task on the same seeds (exact sign test at 0.05): {told}"
+        in text
+    )
+    assert f"Better on the same seeds (1 pair decided; exact sign test at 0.05): {told}" in text
 
 
 def said(store: MemoryStore) -> str:
