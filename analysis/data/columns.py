@@ -75,6 +75,15 @@ ATTENTION: Columns = {
     "attention_distance": ("float64", "steps of the weights from it, mean"),
 }
 
+# Of longer sequences than were trained; the column met_at_x is the metric beyond/criterion_met_at_x.
+BEYOND: Columns = {
+    f"met_at_{factor}T": (
+        "float64",
+        f"1 where sequences {factor} times as long meet the criterion too; of solved confirmations",
+    )
+    for factor in ("1.5", "2", "4", "10")
+}
+
 RUNS: Columns = {
     **_WHERE,
     "search": ("int64", "which of the arm's searches it belongs to, from 1 on"),
@@ -105,6 +114,7 @@ RUNS: Columns = {
     ),
     "validation_metric": ("float64", "the task's metric on the validation set, of the same"),
     "test_loss": ("float64", "test loss, of the same; confirmations only"),
+    **BEYOND,
     "test_metric": ("float64", "the task's metric on the test set; confirmations only"),
     "test_met": (
         "float64",

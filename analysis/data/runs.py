@@ -249,6 +249,7 @@ def _run_row(
         "test_loss": metric("test/loss"),
         "test_metric": metric(f"test/{task.metric}"),
         "test_met": metric("test/criterion_met"),
+        **{name: metric(f"beyond/criterion_{name}") for name in columns.BEYOND},
         "half_life_init": lives["init"],
         "half_life_final": lives["final"],
         "log_slope_init": slopes["init"],

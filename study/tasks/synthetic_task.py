@@ -14,6 +14,7 @@ from study.tasks.task import TEST_SEQUENCES, Task
 VALIDATION_SEQUENCES = 1_000
 CONFIRMATION_SEQUENCES = 500  # of a part …
 CONFIRMATIONS = 8  # … of which there are so many, and one more for each time before
+BEYOND_SEQUENCES = 250  # of a longer task than was trained
 DRAWN_AT_ONCE = 1_000  # sequences, where nine of ten are of another part
 
 
@@ -77,6 +78,18 @@ class SyntheticTask(Task):
         draws = generator("confirmation", attempt)
         for _ in range(CONFIRMATIONS + attempt):
             yield self.held_out("confirmation", draws, CONFIRMATION_SEQUENCES)
+
+    def beyond(self, factor: float) -> tuple[Task, Batch] | None:
+        if "length" not in type(self).model_fields or self.memorized:
+            return None
+        given = self.model_dump()
+        try:
+            longer = type(self).model_validate({**given, "length": round(given["length"] * factor)})
+        except ValueError:  # beyond what a length can be
+            return None
+        if (longer.input_size, longer.output_size) != (self.input_size, self.output_size):
+            return None
+        return longer, longer.held_out("test", generator("test", 0), BEYOND_SEQUENCES)
 
     def test(self) -> Batch:
         return self.held_out("test", generator("test", 0), TEST_SEQUENCES)

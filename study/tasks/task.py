@@ -191,6 +191,11 @@ class Task(Choice):
     def test(self) -> Batch:
         raise NotImplementedError
 
+    def beyond(self, factor: float) -> "tuple[Task, Batch] | None":
+        """The same task ``factor`` times as long, and test sequences of it; None where it has no such
+        length, or would show or ask for other things."""
+        return None
+
     def check_data(self) -> None:
         """Raises UserError for data that cannot be used; asked for before anything is written."""
 

@@ -126,6 +126,10 @@ class TrialRecord:
         for when in ("best", "final"):
             values |= {f"{when}/validation_{k}": v for k, v in r[when].items()}
         values |= {f"test/{k}": v for k, v in r["test"].items()}
+        for factor, scores in r.get(
+            "beyond", {}
+        ).items():  # none in what an earlier version spooled
+            values |= {f"beyond/{k}_at_{factor}T": v for k, v in scores.items()}
         for stage, flow in self.flows.items():
             for name in ("half_life_steps", "log_slope_per_step"):
                 values[f"gradient_flow/{stage}/{name}"] = flow[name] if flow else None

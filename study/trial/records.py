@@ -33,7 +33,8 @@ class Result:
     a search minimizes: see `score`. ``test`` is empty unless asked for. ``seconds_per_step`` is
     processor time, which what else runs on the machine distorts least; ``wall_seconds`` counts
     everything, evaluations too. ``test`` are the task's scores, and under MET 1 when they meet the
-    criterion, else 0.
+    criterion, else 0. ``beyond`` are the same of sequences so many times as long as those trained on, by
+    the factor; of runs that solved the task, where it has a length.
     """
 
     outcome: Outcome
@@ -48,6 +49,7 @@ class Result:
     wall_seconds: float
     seconds_per_step: float
     test: dict[str, float] = field(default_factory=dict)
+    beyond: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -34,6 +34,7 @@ MOST_WEIGHTS = 20_000_000
 
 DIVERGED_SCORE = 10.0
 MET = "criterion_met"
+LONGER = (1.5, 2, 4, 10)  # times the trained length
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ def train(
     if test:
         tested = evaluate(model, task, task.test(), config.decoder.beam)
         tested[MET] = float(task.solved(tested))
+    longer = _beyond(model, task) if test and outcome == "solved" else {}
     reached = score(outcome, step, settings.steps, best["loss"], task.chance_loss)
     if outcome == "budget" and not task.ends_when_solved:
         outcome = "solved" if task.solved(tested or best) else outcome
@@ -159,6 +161,7 @@ def train(
         wall_seconds=time.perf_counter() - began,
         seconds_per_step=training_seconds / max(step, 1),
         test=tested,
+        beyond=longer,
     )
 
 
@@ -172,6 +175,16 @@ def train_until(
         yield record
         record = records.send(isinstance(record, Evaluation) and stop())
     yield record
+
+
+def _beyond(model: Model, task: Task) -> dict[str, dict[str, float]]:
+    """The scores on longer sequences than were trained, and under MET whether they meet the criterion."""
+    found: dict[str, dict[str, float]] = {}
+    for factor in LONGER:
+        if (longer := task.beyond(factor)) is not None:
+            scores = evaluate(model, *longer)
+            found[f"{factor:g}"] = {**scores, MET: float(longer[0].solved(scores))}
+    return found
 
 
 def _confirmed(model: Model, task: Task, attempt: int) -> bool:

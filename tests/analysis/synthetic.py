@@ -272,6 +272,10 @@ class _Arm:
             metrics["steps_to_solve"] = float(steps)
         if card["metric"]:
             metrics["best/validation_accuracy"] = float(points["validation/accuracy"].max())
+        if role == "confirmation" and outcome == "solved":
+            for factor, share in (("1.5", 0.9), ("2", 0.8), ("4", 0.5), ("10", 0.1)):
+                met = float(g.random() < share)
+                metrics[f"beyond/criterion_met_at_{factor}T"] = met
         if role == "confirmation":
             metrics["test/loss"] = float(losses.min() * g.uniform(1, 1.1))
             if card["metric"]:

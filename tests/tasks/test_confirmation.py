@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from study.tasks import TASKS
-from study.tasks.synthetic_task import CONFIRMATION_SEQUENCES, VALIDATION_SEQUENCES
+from study.tasks.synthetic_task import (
+    CONFIRMATION_SEQUENCES,
+    VALIDATION_SEQUENCES,
+    SyntheticTask,
+)
 from study.tasks.task import TEST_SEQUENCES
 
 CRITERION = 0.99
@@ -56,3 +60,21 @@ def test_what_counts_as_solved_is_so_on_the_test_set(
     # What the criterion would be worth without being confirmed on several parts.
     careless = simulated(rise, highest, looks, [[VALIDATION_SEQUENCES]])
     assert (careless == 2).mean() > 0.04
+
+
+@pytest.mark.parametrize("name", [name for name, cls in TASKS.items() if not cls.needs_files])
+def test_a_longer_task_shows_and_asks_for_the_same_things(name: str) -> None:
+    fields = TASKS[name].model_fields
+    task = TASKS.build({"name": name, **({"length": 12} if "length" in fields else {})})
+    found = task.beyond(2)
+    same_things = name not in ("long-lag", "very-long-lag")  # whose alphabets grow, or whose noise
+    if found is None:
+        drawn = isinstance(task, SyntheticTask) and "length" in fields and not task.memorized
+        assert not (drawn and same_things)
+        return
+    longer, batch = found
+    assert longer.model_dump()["length"] == 24
+    assert (longer.input_size, longer.output_size) == (task.input_size, task.output_size)
+    assert len(batch) <= 250
+    assert batch.inputs.shape[2] == task.input_size
+    assert task.beyond(1e9) is None

@@ -264,6 +264,28 @@ def test_what_is_noticed_on_the_validation_set_must_hold_on_new_sequences(
     assert done.best["loss"] == evaluations(records)[-1].values["validation/loss"]
 
 
+def test_what_solved_its_task_is_tested_on_longer_sequences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("study.tasks.synthetic_task.BEYOND_SEQUENCES", 40)
+    c = config()
+    monkeypatch.setattr(type(c.task), "solved", lambda self, scores: scores["loss"] < 10)
+    done = result(run(c, test=True))
+    assert list(done.beyond) == ["1.5", "2", "4", "10"]
+    records = list(train(c, test=True))
+    (trained,) = (r for r in records if isinstance(r, Trained))
+    model = build_model(c)
+    model.load_state_dict(trained.parameters)
+    for factor, scores in done.beyond.items():
+        longer = c.task.model_copy(update={"length": round(6 * float(factor))})
+        drawn = longer.held_out("test", generator("test", 0), 40)  # type: ignore[attr-defined]
+        expected = evaluate(model, longer, drawn)
+        assert scores == {**expected, "criterion_met": float(longer.solved(expected))}
+    assert result(run(c)).beyond == {}
+    monkeypatch.setattr(type(c.task), "solved", lambda self, scores: False)
+    assert result(run(c, test=True)).beyond == {}
+
+
 def of_task(name: str, **changes: object) -> TrialConfig:
     tiny = {k: v for k, v in TINY.items() if not k.startswith("task.")}
     settings = {k.replace("__", "."): v for k, v in changes.items()}
