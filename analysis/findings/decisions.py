@@ -14,7 +14,7 @@ from analysis.data.runs import Results
 from analysis.data.wording import counted, listing, short
 from analysis.findings.summary import CONFIRMED, ranks
 from analysis.statistics.multiplicity import holm
-from analysis.statistics.paired import LEVEL, Split, detectable, needed, sign_test
+from analysis.statistics.sign_test import LEVEL, Split, detectable, needed, sign_test
 
 MOST_NAMED = 10  # pairs in a sentence; tables/decisions.csv has all
 

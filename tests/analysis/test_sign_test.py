@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from analysis.statistics.multiplicity import holm
-from analysis.statistics.paired import LADDER, Split, detectable, needed, sign_test
+from analysis.statistics.sign_test import LADDER, Split, detectable, needed, sign_test
 
 
 @pytest.mark.parametrize(
