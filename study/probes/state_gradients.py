@@ -43,8 +43,9 @@ class Curve:
 class LaggedGradients:
     """How the gradient of the last step's loss spreads over sequences and over lags.
 
-    ``states[s]`` is ‖∂L/∂s_t‖ at ``lags``, ``whole`` that of all states as one vector: an LSTM's gradient
-    may live in c and not in h. Over all lags, of the means of ``whole``: ``lost_share``, the share of the
+    ``states[s]`` is ‖∂L/∂s_t‖ at ``lags``, the total derivative: of an LSTM's c with what reaches the loss
+    through h of the same step. ``whole`` is that of all states as one vector: an LSTM's gradient may live
+    in c and not in h. Over all lags, of the means of ``whole``: ``lost_share``, the share of the
     lags above 0 at which it is below 10⁻⁶ of that at lag 0; ``log10_ratio_at_lag`` = log₁₀ of that at
     ``lag``, over that at lag 0; ``verdict``, "vanishing" where that ratio is 10⁻³ or less, "exploding"
     where it is 10³ or more, else "kept". ``lag`` is the task's longest, or that of the longest sequence.

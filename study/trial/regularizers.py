@@ -78,6 +78,8 @@ class PascanuRegularizer(Regularizer):
         with torch.no_grad():  # which makes the slopes constants
             steps = linearize(layer.cell, layer.phi, parameters, x, before)
             gradients = {name: recorder[name] for name in layer.cell.states}
+            if len(gradients) > 1:  # of the state as a vector, in which h and c stand side by side
+                gradients = steps.apart(gradients)
             sizes = _joint_norm(gradients, self.bound)  # (T,B,1)
             counted = (sizes > 0) & (sizes >= sqrt(self.bound))
             inverse = torch.where(counted, 1 / sizes, 0).to(x.dtype)

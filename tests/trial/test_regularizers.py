@@ -164,10 +164,25 @@ def test_any_cells_omega_is_that_of_its_jacobians(cell: Cell) -> None:
         _, last = reference.run(cell, layer.phi, parameters, x[t : t + 1], given)
         return tuple(last[s] for s in cell.states)
 
+    def rest(t: int, *state: Tensor) -> Tensor:
+        """The loss from the state after step t on, each of its variables a leaf."""
+        given = dict(zip(cell.states, state, strict=True))
+        outputs = [given[cell.output][None]]
+        if t + 1 < T:
+            later, _ = reference.run(cell, layer.phi, parameters, x[t + 1 :], given)
+            outputs.append(later)
+        earlier = recorder.values(cell.output)[:t]
+        return loss_of(torch.cat([earlier, *outputs]))
+
     total, terms = 0.0, 0
     for t in range(T):
         before = tuple(recorder.before(s)[t] for s in cell.states)
-        after = tuple(recorder[s][t] for s in cell.states)
+        leaves = tuple(recorder.values(s)[t].clone().requires_grad_() for s in cell.states)
+        found = torch.autograd.grad(rest(t, *leaves), leaves, allow_unused=True)
+        after = tuple(
+            torch.zeros_like(leaf) if g is None else g
+            for leaf, g in zip(leaves, found, strict=True)
+        )
         _, back = torch.autograd.functional.vjp(partial(step, t), before, after)
         for b in range(B):
             size = float(torch.cat([g[b] for g in after]).norm())
@@ -192,8 +207,8 @@ def test_an_lstms_gates_and_slopes_are_constants() -> None:
     u = {n: p[f"U_{n}"].clone().requires_grad_() for n in ("i", "f", "g", "o")}
     total = torch.zeros((), dtype=torch.float64)
     for t, b in product(range(T), range(B)):
-        d_h, d_c = recorder["h"][t, b], recorder["c"][t, b]
-        to_c = d_c + d_h * o[t, b] * (1 - new[t, b] ** 2)  # through h' = o tanh(c')
+        d_h, to_c = recorder["h"][t, b], recorder["c"][t, b]
+        d_c = to_c - d_h * o[t, b] * (1 - new[t, b] ** 2)  # without the way through h' = o tanh(c')
         back_c = to_c * f[t, b]
         back_h = (
             (to_c * c[t, b] * f[t, b] * (1 - f[t, b])) @ u["f"]

@@ -109,6 +109,34 @@ class Linearization:
                         hand(operand.symbol, bars[column] @ self.parameters[matrix])
         return self._wide(vectors, {name: bars.get(symbol) for name, symbol in old.items()})
 
+    def apart(self, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """∂L/∂s' of each new state with the others held, given the total derivatives of all of them.
+
+        `study.engines.recording.StateGradients` has totals: of an LSTM's c what reaches the loss through h
+        of the same step is in it. As a vector the state has h beside c, and `vjp` adds that way by itself.
+        """
+        new = {symbol: name for name, symbol in self.plan.program.new.items()}
+        bars: dict[Symbol, Tensor] = {}
+        found = dict(self._checked(totals))
+        for stage in reversed(self.plan.stages):
+            for target in reversed(stage.targets):
+                bar = bars.get(target.symbol)
+                name = new.get(target.symbol)
+                if name is not None and name in totals:
+                    found[name] = totals[name] if bar is None else totals[name] - bar
+                    bar = totals[name]
+                if bar is None:
+                    continue
+                for node, slope in self.slopes[target.symbol].items():
+                    bars[node] = bars[node] + slope * bar if node in bars else slope * bar
+            for column, products in stage.columns.items():
+                if column in bars:
+                    for operand, matrix in products:
+                        share = bars[column] @ self.parameters[matrix]
+                        known = bars.get(operand.symbol)
+                        bars[operand.symbol] = share if known is None else known + share
+        return found
+
     def blocks(self) -> Blocks:
         """``blocks["c", "h"]`` (…,B,H,H) with [b,i,j] = ∂c'_i/∂h_j, for every pair of states."""
         blocks: Blocks = {}
