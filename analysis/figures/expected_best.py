@@ -4,7 +4,7 @@ import numpy as np
 
 from analysis.data.runs import ENDED, Results
 from analysis.figures import Drawing, Missing, figure, style
-from analysis.statistics.few_runs import expected_best as expected_best_of
+from analysis.statistics.best_of import expected_best as expected_best_of
 
 MINIMUM_TRIALS = 4
 CEILING = 2  # of a score; what lies above it is as good as nothing

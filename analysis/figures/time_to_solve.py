@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from analysis.data.runs import Results
 from analysis.figures import Drawing, Missing, figure, style
 from analysis.findings.summary import CONFIRMED, times_to_solve
-from analysis.statistics.few_runs import kaplan_meier, wilson_interval
+from analysis.statistics.few_runs import wilson_interval
+from analysis.statistics.survival import kaplan_meier
 
 
 @figure("time_to_solve", "How many had solved the task, and when", order=40)

@@ -17,11 +17,11 @@ from analysis.statistics.few_runs import (
     half_life,
     iqm,
     iqm_interval,
-    kaplan_meier,
     probability_of_improvement,
     wilson_interval,
 )
 from analysis.statistics.importance import importance
+from analysis.statistics.survival import kaplan_meier
 
 INTERVAL_FROM = 5  # runs; of fewer, a bootstrap interval pretends to know more than their range
 CONFIRMED = ("solved", "budget", "diverged")  # ended by itself, well or badly

@@ -1,7 +1,7 @@
 """Statistics for few runs: pure functions on arrays, randomness passed in.
 
-Fractions of a few runs come with Wilson intervals, losses with interquartile means, times to solve
-as right-censored data. Nothing here drops a run in silence.
+Fractions of a few runs come with Wilson intervals and losses with interquartile means. Nothing
+here drops a run in silence.
 """
 
 from collections.abc import Sequence
@@ -93,60 +93,6 @@ def probability_of_improvement(losses: ArrayLike, others: ArrayLike) -> float:
     ranks = stats.rankdata(np.concatenate([x, y]))
     above = ranks[: len(x)].sum() - len(x) * (len(x) + 1) / 2
     return float(1 - above / (len(x) * len(y)))
-
-
-def expected_best(scores: ArrayLike) -> Array:
-    """Expected lowest score of n = 1 … N trials: its mean over every choice of n of the N scores.
-
-    Σ_i x_(i) C(N-i, n-1) / C(N, n), x_(1) ≤ … ≤ x_(N). Without bias for independent trials (random
-    search), as every choice is such a search. Drawn with replacement, as in Dodge et al. (2019), Show
-    your work, eq. 7-8, the lowest scores are too often left out: of ten times, .158 for an expected .1.
-    Tang et al. (2020), Showing your work doesn't always work.
-    """
-    ordered = np.sort(np.asarray(scores, dtype=float))
-    count = len(ordered)
-    budgets = np.arange(1, count + 1)[:, None]
-    ranks = np.arange(count)
-    # P(min > x_(i)), given that it is above the one before: all n are among those ranked above i.
-    stays = np.clip((count - ranks - budgets) / (count - ranks), 0, 1)
-    above = np.hstack([np.ones((count, 1)), np.cumprod(stays, axis=1)])
-    weights = above[:, :-1] - above[:, 1:]
-    # What has no weight has none when it is infinite either.
-    return np.where(weights > 0, weights * np.where(weights > 0, ordered, 0), 0).sum(axis=1)
-
-
-@dataclass(frozen=True)
-class SolvedCurve:
-    """Fraction of runs that have solved by each step; a right-continuous staircase from (0, 0)."""
-
-    steps: Array
-    fraction: Array
-    runs: int
-
-    @property
-    def median(self) -> float | None:
-        """First step by which half of the runs are expected to have solved; None when never."""
-        reached = np.flatnonzero(self.fraction >= 0.5 - 1e-12)
-        return float(self.steps[reached[0]]) if len(reached) else None
-
-
-def kaplan_meier(steps: ArrayLike, solved: ArrayLike) -> SolvedCurve:
-    """1 - S(t) of the steps to solve, the runs without success right-censored where they stopped.
-
-    Kaplan & Meier (1958). Give a run that ended early because it can no longer succeed (diverged)
-    its full budget, else it would count as one that might have.
-    """
-    times = np.asarray(steps, dtype=float)
-    events = np.asarray(solved, dtype=bool)
-    if not len(times):
-        return SolvedCurve(np.zeros(1), np.zeros(1), 0)
-    data = stats.CensoredData(uncensored=times[events], right=times[~events])
-    found = stats.ecdf(data).cdf
-    return SolvedCurve(
-        steps=np.concatenate([[0.0], found.quantiles]),
-        fraction=np.concatenate([[0.0], found.probabilities]),
-        runs=len(times),
-    )
 
 
 def half_life(log_slope_per_step: float) -> float:

@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from analysis.statistics.best_of import expected_best
 from analysis.statistics.few_runs import (
     Interval,
-    expected_best,
     half_life,
     iqm,
     iqm_interval,
-    kaplan_meier,
     probability_of_improvement,
     wilson_interval,
 )
 from analysis.statistics.importance import MINIMUM_TRIALS, importance
+from analysis.statistics.survival import kaplan_meier
 
 losses = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=12)
 
