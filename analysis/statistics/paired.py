@@ -88,25 +88,6 @@ def sign_flip_test(
     return float((1 + (np.abs(signs @ d) >= seen).sum()) / (1 + resamples))
 
 
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Exact two-sided p-value; counts of pairs that only one arm solved. McNemar (1947).
-
-    Pairs that both or neither solved say nothing about which is better.
-    """
-    total = only_first + only_second
-    return float(stats.binomtest(only_first, total).pvalue) if total else 1.0
-
-
-def holm(p_values: ArrayLike) -> Array:
-    """Adjusted p-values, in the order given; no false positive among them at the level. Holm (1979)."""
-    p = np.asarray(p_values, dtype=float)
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    found = np.empty(len(p))
-    found[order] = np.minimum(stepped, 1)
-    return found
-
-
 @dataclass(frozen=True)
 class Equivalence:
     """Whether the interval (of 1 - 2α) lies within ±margin. If not, nothing is shown either way."""

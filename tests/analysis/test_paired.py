@@ -7,6 +7,8 @@ import pytest
 from scipy import stats
 
 from analysis.statistics import paired
+from analysis.statistics.multiplicity import holm
+from analysis.statistics.sign_test import Split, sign_test
 from study.base.errors import UserError
 
 # Darwin's Zea mays, crossed minus self-fertilised, eighths of an inch. Fisher (1935), ch. 3.
@@ -57,16 +59,16 @@ def test_paired_difference_tells_what_it_cannot_say() -> None:
 
 def test_mcnemar_is_the_binomial_tail() -> None:
     tail = sum(math.comb(9, k) for k in range(2)) / 2**9
-    assert paired.mcnemar(1, 8) == pytest.approx(2 * tail)
-    assert paired.mcnemar(0, 0) == 1
-    assert paired.mcnemar(5, 0) == 2 / 2**5
+    assert sign_test(Split(1, 8)) == pytest.approx(2 * tail)
+    assert sign_test(Split(0, 0)) == 1
+    assert sign_test(Split(5, 0)) == 2 / 2**5
 
 
 def test_holm() -> None:
     """By hand: .005 × 4, .01 × 3, then .03 × 2, and .04 not below the one before."""
-    assert paired.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     p = np.random.default_rng(0).random((4000, 5))
-    wrong = np.mean([(paired.holm(row) <= 0.05).any() for row in p])
+    wrong = np.mean([(holm(row) <= 0.05).any() for row in p])
     assert wrong == pytest.approx(1 - (1 - 0.01) ** 5, abs=4 * math.sqrt(0.05 / 4000))
 
 
