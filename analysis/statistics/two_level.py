@@ -47,7 +47,10 @@ def solved_over_searches(solved: Sequence[ArrayLike], confidence: float = CONFID
 
     One is the t interval over the searches' fractions. It has no width where all searches have the
     same fraction, as all solved. The other is Wilson's over all runs, which is right when searches
-    do not differ. It is also what is given, with a note, of one search.
+    do not differ. In simulation, with five runs a search and rates around .7, 95 % intervals of
+    three and five searches held the truth in 94 and 93 % of cases where the rates spread as
+    Beta(1.4, .6), and in 98 and 97 % where they spread as Beta(14, 6). Wilson's is
+    also what is given, with a note, of one search.
     """
     groups = _groups(solved)
     found = over_searches(groups, confidence)
