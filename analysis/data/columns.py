@@ -187,8 +187,11 @@ SUMMARY: Columns = {
         "int64",
         "confirmation runs that met the criterion, and again on other sequences",
     ),
-    "confirmed_low": ("float64", "95 % Wilson interval of the solved fraction, lower end"),
-    "confirmed_high": ("float64", "95 % Wilson interval of the solved fraction, upper end"),
+    "confirmed_low": (
+        "float64",
+        "95 % interval of the solved fraction, lower end: Wilson's, or of several searches over them too",
+    ),
+    "confirmed_high": ("float64", "its upper end"),
     "met_on_test": (
         "float64",
         "of the confirmed, those whose test result meets the criterion too; empty: unknown",

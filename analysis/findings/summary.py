@@ -18,10 +18,10 @@ from analysis.statistics.few_runs import (
     iqm,
     iqm_interval,
     probability_of_improvement,
-    wilson_interval,
 )
 from analysis.statistics.importance import importance
 from analysis.statistics.survival import kaplan_meier
+from analysis.statistics.two_level import solved_over_searches
 
 INTERVAL_FROM = 5  # runs; of fewer, a bootstrap interval pretends to know more than their range
 CONFIRMED = ("solved", "budget", "diverged")  # ended by itself, well or badly
@@ -43,7 +43,7 @@ def _summarize(
     outcomes = trials["outcome"].value_counts()
     solved = int(runs["solved"].sum())
     solved_at = runs.loc[runs["solved"], "steps_to_solve"]
-    rate = wilson_interval(solved, len(runs))
+    rate = solved_over_searches([own["solved"] for _, own in runs.groupby("search")]).interval
     # A diverged run without a test loss is no missing value: it is worse than any loss.
     losses = runs["test_loss"].where(runs["test_loss"].notna(), math.inf).to_numpy(dtype=float)
     metrics = runs["test_metric"].dropna().to_numpy(dtype=float)

@@ -217,6 +217,7 @@ def _render(
         budget=_budget(results),
         pruning=pruning(results),
         reruns=len(results.reruns),
+        searches=int(results.arms["searches"].max()) if len(results.arms) else 1,
         ranges={name: _range(spec) for name, spec in results.searched.items()},
         tasks=[_task_tables(results, key, summary) for key in results.tasks],
         colors={name: look.color for name, look in looks.items()},

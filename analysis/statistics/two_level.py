@@ -54,7 +54,9 @@ def solved_over_searches(solved: Sequence[ArrayLike], confidence: float = CONFID
     """
     groups = _groups(solved)
     found = over_searches(groups, confidence)
-    wilson = wilson_interval(int(sum(v.sum() for v in groups)), found.runs, confidence)
+    wilson = wilson_interval(
+        int(sum(v.sum() for v in groups)), found.runs, confidence
+    )  # [0, 1] of none
     if found.searches < 2:
         return TwoLevel(found.mean, wilson, found.searches, found.runs, found.note)
     low = max(0.0, min(found.interval.low, wilson.low))

@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol, Self, TypeVar, get_args
 
 from torch import Generator
@@ -11,6 +11,7 @@ from torch import Generator
 from study.base.errors import UserError, unknown
 from study.base.registry import Registry
 from study.networks.model import Model
+from study.probes.once import Once
 from study.tasks.base import Batch, Task
 
 # Before the first update; at set points of training; after the last update; of the parameters that are
@@ -42,7 +43,8 @@ class Subject:
     """What there is to measure, and with what: a probe's parameters have these names.
 
     ``batch`` are sequences of the validation set, ``width`` is that of beam search. Draws, if any, come
-    from ``generator``, which is new for every measurement.
+    from ``generator``, which is new for every measurement. ``once`` has what another probe of the same
+    network at the same moment has measured already.
     """
 
     model: Model
@@ -50,6 +52,7 @@ class Subject:
     batch: Batch
     generator: Generator
     width: int = 1
+    once: Once = field(default_factory=Once)
 
 
 Why = Callable[[Model, Task], str | None]

@@ -14,6 +14,7 @@ from study.credit import Credit
 from study.engines.recording import StateGradients
 from study.networks.model import Model
 from study.probes.base import PROBES
+from study.probes.once import Once
 from study.probes.rescaling import Rescaled, further
 from study.tasks.base import NO_TARGET, Batch, Task
 from study.tasks.generating import GeneratingTask
@@ -80,7 +81,9 @@ class Followed:
 
 
 @PROBES.register(GradientFlow, at=("init", "final"))
-def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None:
+def gradient_flow(
+    model: Model, task: Task, batch: Batch, once: Once | None = None
+) -> GradientFlow | None:
     """Measured on a copy of the model in float64; None when a gradient is not finite.
 
     float64, because in float32, in which networks are trained, a norm below 1.2e-38 reads as exactly
@@ -90,7 +93,7 @@ def gradient_flow(model: Model, task: Task, batch: Batch) -> GradientFlow | None
     forward direction: what takes the way through other layers is not in it. Of hard attention it is the
     flow through the step looked at; which step that is has no gradient.
     """
-    found = followed(model, task, batch)
+    found = (once or Once())(followed, model, task, batch)
     if found is None:
         return None
     logs = {s: found.means(values) for s, values in found.logs.items()}

@@ -12,6 +12,7 @@ from torch import Tensor
 from study.networks.model import Model
 from study.probes.base import PROBES
 from study.probes.gradient_flow import followed
+from study.probes.once import Once
 from study.tasks.base import Batch, Task
 
 # Conventions. A part of a gradient that is a thousandth of another does not show in an update, whose
@@ -81,12 +82,14 @@ class LaggedGradients:
 
 
 @PROBES.register(LaggedGradients, at=("init", "training", "final"))
-def state_gradients(model: Model, task: Task, batch: Batch) -> LaggedGradients | None:
+def state_gradients(
+    model: Model, task: Task, batch: Batch, once: Once | None = None
+) -> LaggedGradients | None:
     """Hochreiter (1991), Bengio, Simard & Frasconi (1994). None when a gradient is not finite.
 
     Followed back as in `gradient_flow`, in float64 and beyond its range.
     """
-    found = followed(model, task, batch)
+    found = (once or Once())(followed, model, task, batch)
     if found is None:
         return None
     whole = torch.stack(list(found.logs.values())).mul(2).logsumexp(dim=0) / 2

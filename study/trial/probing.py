@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from study.base.seeding import generator
 from study.networks.model import Model
 from study.probes.base import Finding, Stage, Subject
+from study.probes.once import Once
 from study.tasks.base import Batch
 from study.trial.config import TrialConfig
 
@@ -39,11 +40,12 @@ class Probing:
 
     def at(self, stage: Stage, step: int, model: Model) -> Iterator[Probed]:
         """Of the probes that run at this stage and fit this network, each with draws of its own."""
-        task = self._config.task
+        task, once = self._config.task, Once()
         for probe in self.probes:
             if stage in probe.stages and probe.why_not(model, task) is None:
                 draws = generator("probes", self._config.seed, probe.name, stage, step)
-                subject = Subject(model, task, self.batch, draws, self._config.decoder.beam)
+                width = self._config.decoder.beam
+                subject = Subject(model, task, self.batch, draws, width, once)
                 try:
                     found, failure = probe(subject), ""
                 except Exception:  # a measurement that fails costs the trial nothing else

@@ -21,6 +21,7 @@ from analysis.findings.pruning import pruning
 from analysis.findings.sentences import findings
 from analysis.findings.summary import summarize
 from analysis.report.page import _range, prose, write_report
+from analysis.statistics.few_runs import wilson_interval
 from study.tracking.run_record import RunRecord
 
 TWO = {name: ARCHITECTURES[name] for name in ("tanh", "lstm")}
@@ -219,6 +220,42 @@ def test_sentences_claim_no_more_than_the_intervals() -> None:
         in text
     )
     assert f"Better on the same seeds (1 pair decided; exact sign test at 0.05): {told}" in text
+
+
+def test_intervals_of_several_searches_hold_the_luck_of_tuning() -> None:
+    """Three searches of two runs each: as many solved, but in one all runs and in another none."""
+    results = read_study(_sure(make(confirmations=6, architectures=TWO, tasks=ADDING)), "synthetic")
+    runs = results.confirmations.copy()
+    of_lstm = runs.index[runs["architecture"] == "lstm"]
+    runs.loc[of_lstm, "search"] = [1, 1, 2, 2, 3, 3]
+    alike, apart = runs.copy(), runs.copy()
+    alike.loc[of_lstm, "solved"] = [True, False] * 3
+    apart.loc[of_lstm, "solved"] = [True, True, True, False, False, False]
+    widths = []
+    for table in (alike, apart):
+        found = summarize(replace(results, confirmations=table), np.random.default_rng(0))
+        (row,) = found[found["architecture"] == "lstm"].to_dict("records")
+        assert row["confirmed"] == 3
+        widths.append(row["confirmed_high"] - row["confirmed_low"])
+    one = wilson_interval(3, 6)
+    assert widths[0] == pytest.approx(one.high - one.low)
+    assert widths[1] == 1  # nothing is known of a tuned arm's rate
+
+
+@pytest.mark.parametrize(("searches", "told"), [(1, "was searched once"), (3, "searched 3 times")])
+def test_the_report_says_whose_luck_its_intervals_hold(
+    searches: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.report.page.in_order", list)  # figures are tested elsewhere
+    read_one = read_study
+
+    def read_several(store: MemoryStore, name: str) -> Results:
+        results = read_one(store, name)
+        return replace(results, arms=results.arms.assign(searches=searches))
+
+    monkeypatch.setattr("analysis.report.page.read_study", read_several)
+    store = make(trials=2, confirmations=2, architectures=TWO, tasks=ADDING)
+    assert told in read(write_report(store, "synthetic", tmp_path)).text
 
 
 def said(store: MemoryStore) -> str:
