@@ -31,7 +31,8 @@ import json, multiprocessing, os
 from study.sweep import worker
 here, there = multiprocessing.Pipe()
 config = {"task.length": 3, "model.hidden": 2, "train.batch": 2, "train.steps": 1}
-here.send_bytes(json.dumps({"key": "k", "config": config, "test": False, "may_stop": False}).encode())
+job = {"key": "k", "config": config, "test": False, "dear": False, "may_stop": False}
+here.send_bytes(json.dumps(job).encode())
 kinds = []
 def exit_of_worker(code):
     raise SystemExit(code)

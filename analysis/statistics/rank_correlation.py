@@ -91,6 +91,7 @@ def spearman_within(
     ranks = np.concatenate([[_ridits(first[own]), _ridits(second[own])] for own in telling], axis=1)
     squares = ranks @ ranks.T
     rho = float(squares[0, 1] / np.sqrt(squares[0, 0] * squares[1, 1]))
+    rho = min(max(rho, -1.0), 1.0)  # of a perfect order rounding may make a little more
     interval, p = fisher_interval(rho, worth, confidence)
     return RankCorrelation(pairs, len(telling), rho, interval, p)
 

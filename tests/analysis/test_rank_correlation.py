@@ -161,6 +161,12 @@ def test_within_strata_the_interval_holds_the_true_value() -> None:
     assert 0.91 < held / 300 < 0.995
 
 
+def test_a_perfect_order_is_no_more_than_one() -> None:
+    """Of these ties rounding makes -1.0000000000000002."""
+    first, second = [1.0, 3, 4, 1, 2], [4.0, 1, 0, 4, 2]
+    assert spearman(first, second).rho == -1
+
+
 def test_holm_by_hand() -> None:
     # Of .01, .03, .04: 3 x .01, 2 x .03, and .04, which may not fall below the one before.
     assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])

@@ -147,7 +147,7 @@ def test_confirmations_have_the_dear_probes(
         def send(self, kind: str, **content: object) -> None:
             sent.append((kind, content))
 
-    job = {"key": "k", "config": config().flat(), "test": test, "may_stop": False}
+    job = {"key": "k", "config": config().flat(), "test": test, "dear": test, "may_stop": False}
     worker._work(Line(), job)
     assert sent[-1][0] == "result"
     probes = {content["probe"] for kind, content in sent if kind == "probe"}
