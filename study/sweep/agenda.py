@@ -94,8 +94,7 @@ class Agenda:
         key = f"{self._space.name}/{slug}/{trial.number}/{attempt}"
         record = self._record(slug, key, "trial", trial.number, config)
         may_stop = self._space.pruner != "none"
-        job = {"key": key, "config": config, "test": False, "dear": False, "may_stop": may_stop}
-        return Active(slug, record, job, trial)
+        return Active(slug, record, _job(key, config, may_stop=may_stop), trial)
 
     def _once_more(self, slug: str, number: int) -> Active:
         """A trial that has ended and been told, and whose run is gone: the same again."""
@@ -105,13 +104,7 @@ class Agenda:
         key = f"{self._space.name}/{slug}/{number}/{search.attempts(number)}"
         record = self._record(slug, key, "trial", number, config)
         ends_at = search.pruned_at(number)
-        job = {
-            "key": key,
-            "config": config,
-            "test": False,
-            "dear": False,
-            "may_stop": ends_at is not None,
-        }
+        job = _job(key, config, may_stop=ends_at is not None)
         return Active(slug, record, job, None, ends_at=ends_at)
 
     def _rerun(self, slug: str) -> Active | None:
@@ -150,8 +143,7 @@ class Agenda:
         record.tags["confirms" if role == "confirmation" else "repeats"] = trial.key
         confirms = role == "confirmation"
         dear = confirms and index < DEARLY_PROBED
-        job = {"key": key, "config": config, "test": confirms, "dear": dear, "may_stop": False}
-        return Active(slug, record, job, None)
+        return Active(slug, record, _job(key, config, test=confirms, dear=dear), None)
 
     def _record(
         self, slug: str, key: str, role: Role, number: int, config: Flat, trial: int = 0
@@ -177,3 +169,10 @@ class Agenda:
             axes=arm.labels,
             start_ms=int(time.time() * 1000),
         )
+
+
+def _job(
+    key: str, config: Flat, *, test: bool = False, dear: bool = False, may_stop: bool = False
+) -> Job:
+    """As `study.sweep.worker` takes it."""
+    return {"key": key, "config": config, "test": test, "dear": dear, "may_stop": may_stop}

@@ -1,7 +1,7 @@
 """What an arm has achieved so far, counted from its trials: the numbers of its parent run."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from study.spaces.plan import Plan
@@ -60,6 +60,46 @@ class Ended:
         )
 
 
+@dataclass(frozen=True)
+class _Standing:
+    """Which of the ended runs count, and what has been chosen by them; the properties of `ArmProgress`."""
+
+    trials: list[Ended]
+    ranked: list[Ended]
+    finalists: list[Ended]
+    reruns: list[Ended]
+    chosen: Ended | None
+    confirmations: list[Ended]
+
+    @classmethod
+    def of(cls, ended: Collection[Ended], plan: Plan) -> "_Standing":
+        trials = [e for e in ended if e.role == "trial"]
+        fit = [e for e in trials if e.outcome in ("solved", "budget")]
+        known = [(e.score, e) for e in fit if e.score is not None and not math.isnan(e.score)]
+        ranked = [e for _, e in sorted(known, key=lambda pair: (pair[0], pair[1].number))]
+        over = len(trials) >= plan.trials
+        finalists = ranked[: plan.finalists] if over and plan.selects else []
+        finalists = finalists if len(finalists) > 1 else []
+        again: dict[str, list[Ended]] = {trial.key: [] for trial in finalists}
+        for e in ended:
+            if e.role == "rerun" and e.repeats in again and e.number < plan.reruns:
+                again[e.repeats].append(e)
+        chosen = None
+        if over and not finalists:
+            chosen = next(iter(ranked), None)
+        elif over and all(len(own) == plan.reruns for own in again.values()):
+            # Of equal ones the first, which has the lower score.
+            chosen = min(finalists, key=lambda trial: _merit(again[trial.key]))
+        return cls(
+            trials,
+            ranked,
+            finalists,
+            [e for own in again.values() for e in own],
+            chosen,
+            [e for e in ended if e.role == "confirmation" and chosen and e.repeats == chosen.key],
+        )
+
+
 @dataclass
 class ArmProgress:
     """The ended runs of one search of one arm, each once, and how many are planned."""
@@ -68,9 +108,11 @@ class ArmProgress:
     planned: Plan
     running: int = 0
     _ended: dict[str, Ended] = field(default_factory=dict)
+    _standing: _Standing | None = None  # of what has ended; asked for many times between two ends
 
     def add(self, ended: Ended) -> None:
         self._ended[ended.key] = ended
+        self._standing = None
 
     def has(self, key: str) -> bool:
         return key in self._ended
@@ -82,8 +124,14 @@ class ArmProgress:
         return self.chosen is not None and self.chosen.key == repeat.repeats
 
     @property
+    def _now(self) -> _Standing:
+        if self._standing is None:
+            self._standing = _Standing.of(self._ended.values(), self.planned)
+        return self._standing
+
+    @property
     def trials(self) -> list[Ended]:
-        return [e for e in self._ended.values() if e.role == "trial"]
+        return self._now.trials
 
     @property
     def numbers(self) -> set[int]:
@@ -92,20 +140,12 @@ class ArmProgress:
     @property
     def reruns(self) -> list[Ended]:
         """Those of the finalists; other ones are of a search that was shorter."""
-        finalists = {trial.key for trial in self.finalists}
-        return [
-            e
-            for e in self._ended.values()
-            if e.role == "rerun" and e.repeats in finalists and e.number < self.planned.reruns
-        ]
+        return self._now.reruns
 
     @property
     def confirmations(self) -> list[Ended]:
         """Those of the chosen trial; a better trial makes earlier ones count no more."""
-        if (chosen := self.chosen) is None:
-            return []
-        confirmed = (e for e in self._ended.values() if e.role == "confirmation")
-        return [e for e in confirmed if e.repeats == chosen.key]
+        return self._now.confirmations
 
     @property
     def counted(self) -> list[Ended]:
@@ -116,41 +156,20 @@ class ArmProgress:
         return sum(e.outcome == outcome for e in self.trials)
 
     @property
-    def ranked(self) -> list[Ended]:
-        """The trials that ran to their end, the lowest score first."""
-        ended = [e for e in self.trials if e.outcome in ("solved", "budget")]
-        known = [(e.score, e) for e in ended if e.score is not None and not math.isnan(e.score)]
-        return [e for _, e in sorted(known, key=lambda pair: (pair[0], pair[1].number))]
-
-    @property
     def best(self) -> Ended | None:
-        """The trial of lowest score so far; None when there is none."""
-        return next(iter(self.ranked), None)
+        """The trial of lowest score so far, among those that ran to their end; None when there is none."""
+        return next(iter(self._now.ranked), None)
 
     @property
     def finalists(self) -> list[Ended]:
         """The trials that are run again, once all trials have ended; none where there is no choice."""
-        if len(self.trials) < self.planned.trials or not self.planned.selects:
-            return []
-        ranked = self.ranked[: self.planned.finalists]
-        return ranked if len(ranked) > 1 else []
+        return self._now.finalists
 
     @property
     def chosen(self) -> Ended | None:
         """The trial to be confirmed: of the finalists the one whose reruns solve the task most often, and
         of equal ones that of the lowest mean score. None until that is known."""
-        if len(self.trials) < self.planned.trials:
-            return None
-        finalists, reruns = self.finalists, self.reruns
-        if not finalists:
-            return self.best
-        found = []
-        for rank, trial in enumerate(finalists):
-            own = [e for e in reruns if e.repeats == trial.key]
-            if len(own) < self.planned.reruns:
-                return None
-            found.append((_merit(own), rank, trial))
-        return min(found, key=lambda entry: entry[:2])[2]
+        return self._now.chosen
 
     @property
     def confirmed_solved(self) -> int:
