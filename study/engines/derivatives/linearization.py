@@ -1,9 +1,10 @@
 """The derivative of steps at given states: J v, Jᵀ v, and J itself block by block."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -93,20 +94,7 @@ class Linearization:
         """Jᵀ v by old state: what a gradient v of the new states becomes one step back."""
         old, new = self.plan.program.old, self.plan.program.new
         bars = {new[name]: v for name, v in self._checked(vectors).items()}
-
-        def hand(node: Symbol, bar: Tensor) -> None:
-            bars[node] = bars[node] + bar if node in bars else bar
-
-        for stage in reversed(self.plan.stages):
-            for target in reversed(stage.targets):
-                if target.symbol in bars:
-                    bar = bars[target.symbol]
-                    for node, slope in self.slopes[target.symbol].items():
-                        hand(node, slope * bar)
-            for column, products in stage.columns.items():
-                if column in bars:
-                    for operand, matrix in products:
-                        hand(operand.symbol, bars[column] @ self.parameters[matrix])
+        self._back(bars)
         return self._wide(vectors, {name: bars.get(symbol) for name, symbol in old.items()})
 
     def apart(self, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -115,27 +103,46 @@ class Linearization:
         `study.engines.recording.StateGradients` has totals: of an LSTM's c what reaches the loss through h
         of the same step is in it. As a vector the state has h beside c, and `vjp` adds that way by itself.
         """
-        new = {symbol: name for name, symbol in self.plan.program.new.items()}
-        bars: dict[Symbol, Tensor] = {}
-        found = dict(self._checked(totals))
+        new = self.plan.program.new
+        given = {new[name]: total for name, total in self._checked(totals).items()}
+        handed = self._back({}, given, without=frozenset(self.plan.program.old.values()))
+        return {
+            name: total - handed[new[name]] if new[name] in handed else total
+            for name, total in totals.items()
+        }
+
+    def _back(
+        self,
+        bars: dict[Symbol, Tensor],
+        totals: Mapping[Symbol, Tensor] = MappingProxyType({}),
+        without: Set[Symbol] = frozenset(),
+    ) -> dict[Symbol, Tensor]:
+        """From the new states' ``bars`` on back, into ``bars``; nodes ``without`` get no products.
+
+        A state in ``totals`` has that for its own, in place of what later ones hand to it, which is
+        returned.
+        """
+        handed: dict[Symbol, Tensor] = {}
+
+        def hand(node: Symbol, bar: Tensor) -> None:
+            bars[node] = bars[node] + bar if node in bars else bar
+
         for stage in reversed(self.plan.stages):
             for target in reversed(stage.targets):
-                bar = bars.get(target.symbol)
-                name = new.get(target.symbol)
-                if name is not None and name in totals:
-                    found[name] = totals[name] if bar is None else totals[name] - bar
-                    bar = totals[name]
-                if bar is None:
-                    continue
-                for node, slope in self.slopes[target.symbol].items():
-                    bars[node] = bars[node] + slope * bar if node in bars else slope * bar
+                if target.symbol in totals:
+                    if target.symbol in bars:
+                        handed[target.symbol] = bars[target.symbol]
+                    bars[target.symbol] = totals[target.symbol]
+                if target.symbol in bars:
+                    bar = bars[target.symbol]
+                    for node, slope in self.slopes[target.symbol].items():
+                        hand(node, slope * bar)
             for column, products in stage.columns.items():
                 if column in bars:
                     for operand, matrix in products:
-                        share = bars[column] @ self.parameters[matrix]
-                        known = bars.get(operand.symbol)
-                        bars[operand.symbol] = share if known is None else known + share
-        return found
+                        if operand.symbol not in without:
+                            hand(operand.symbol, bars[column] @ self.parameters[matrix])
+        return handed
 
     def blocks(self) -> Blocks:
         """``blocks["c", "h"]`` (…,B,H,H) with [b,i,j] = ∂c'_i/∂h_j, for every pair of states."""
