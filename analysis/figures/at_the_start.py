@@ -10,7 +10,7 @@ from scipy import stats
 from analysis.data.runs import Results
 from analysis.data.wording import counted, short
 from analysis.figures import Drawing, Missing, figure, style
-from analysis.figures.placement import add_label
+from analysis.figures.placement import mark_above
 
 RADIUS, SIGMA, BOUND = "spectral_radius_init", "largest_singular_value_init", "gradient_bound_init"
 SHORTEST, TYPICAL, LONGEST = "timescale_min_init", "timescale_median_init", "timescale_max_init"
@@ -195,22 +195,7 @@ def _timescale(panel: Axes, runs: pd.DataFrame, looks: Looks, lengths: list[floa
     panel.set_xlim(low / 1.3, high * 1.3)
     style.logarithmic(panel.xaxis)
     panel.set_xlabel("timescale 1 + eᵇ of the gate that keeps the state, steps")
-    for length in lengths:
-        panel.axvline(length, color=style.MUTED, linewidth=1.0, linestyle=":", zorder=1)
-    for length in lengths:
-        add_label(
-            panel,
-            "x",
-            f"{'length ' * (length == lengths[0])}{length:g}",
-            xy=(length, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            color=style.MUTED,
-            fontsize=style.FONT - 0.5,
-        )
+    mark_above(panel, "length", lengths, color=style.MUTED, fontsize=style.FONT - 0.5)
 
 
 def _caption(runs: pd.DataFrame) -> str:

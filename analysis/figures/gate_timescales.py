@@ -12,7 +12,7 @@ from analysis.data.probed import Found
 from analysis.data.runs import Results
 from analysis.data.wording import counted, short
 from analysis.figures import Drawing, Missing, figure, style
-from analysis.figures.placement import add_label
+from analysis.figures.placement import mark_above
 from analysis.figures.small_multiples import Arm, by_arm, named
 
 HIGHEST = 1e4  # steps: no sequence is longer, and what keeps for ever needs a place
@@ -85,21 +85,7 @@ def _scale(panel: Axes, times: Sequence[np.ndarray], lags: Sequence[int]) -> Non
     panel.set_xlim(low / 1.3, high * 1.3)
     style.logarithmic(panel.xaxis)
     panel.set_xlabel("timescale, steps")
-    for lag in lags:
-        panel.axvline(lag, color=style.MUTED, linewidth=1.0, linestyle=":", zorder=1)
-        add_label(
-            panel,
-            "x",
-            f"{'lag ' * (lag == lags[0])}{lag}",
-            xy=(lag, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            color=style.MUTED,
-            fontsize=style.FONT - 0.5,
-        )
+    mark_above(panel, "lag", lags, color=style.MUTED, fontsize=style.FONT - 0.5)
 
 
 def _legend() -> list[Line2D]:

@@ -44,6 +44,25 @@ def add_label(axes: Axes, along: Literal["x", "y"], text: str, **options: Any) -
     return label
 
 
+def mark_above(axes: Axes, noun: str, places: Sequence[float], **look: Any) -> None:
+    """Dotted lines at these places along x, each with its number above, the first one's with the noun."""
+    for place in places:
+        axes.axvline(place, color=look["color"], linewidth=1.0, linestyle=":", zorder=1)
+    for place in places:
+        add_label(
+            axes,
+            "x",
+            f"{noun} {place:g}" if place == places[0] else f"{place:g}",
+            xy=(place, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            **look,
+        )
+
+
 def spread(
     centres: Sequence[float], sizes: Sequence[float], low: float, high: float
 ) -> list[float]:

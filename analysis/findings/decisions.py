@@ -14,7 +14,8 @@ from analysis.data.runs import Results
 from analysis.data.wording import counted, listing, short
 from analysis.findings.summary import CONFIRMED, ranks
 from analysis.statistics.multiplicity import holm
-from analysis.statistics.sign_test import LEVEL, Split, detectable, needed, sign_test
+from analysis.statistics.needed import pairs_find, pairs_needed
+from analysis.statistics.sign_test import LEVEL, Split, sign_test
 
 MOST_NAMED = 10  # pairs in a sentence; tables/decisions.csv has all
 
@@ -45,7 +46,7 @@ def decisions(results: Results, seed: int = 0) -> pd.DataFrame:
         for row in found:
             split = Split(row["better"], row["worse"], row["equal"])
             decided = row["better_p_holm"] <= LEVEL
-            more = None if decided else needed(split, generator, len(found))
+            more = None if decided else pairs_needed(split, generator, len(found))
             row["needed"] = np.nan if more is None else more
         rows += found
     return frame(rows, columns.DECISIONS)
@@ -144,7 +145,7 @@ def _undecided(rows: list[dict[str, Any]], tests: int) -> str:
             f"about {more:.0f} runs an arm would decide" if more == more else "not by 500 runs"
         )
         parts.append(f"{names} ({split}; {decides})")
-    least = detectable(min(row["pairs"] for row in rows), tests)
+    least = pairs_find(min(row["pairs"] for row in rows), tests)
     found = (
         "so few runs cannot tell any two arms apart"
         if least is None

@@ -7,10 +7,14 @@ from scipy import stats
 
 from analysis.statistics.few_runs import Array
 from analysis.statistics.proportions import boschloo_table, fisher_table, power
+from analysis.statistics.sign_test import LEVEL, Split, rejects
 from study.base.errors import UserError
 
 LADDER = (10, 15, 20, 30, 50, 100, 200)  # runs of each arm
+PAIRS = (5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500)  # of runs with the same seed
 POWER = 0.8
+DRAWS = 4_000  # of a simulation; fewer of a large family, down to …
+FEWEST_DRAWS = 400
 _BOSCHLOO_UP_TO = 50  # runs: beyond, Fisher's test, which is quicker and a little less powerful
 
 
@@ -65,6 +69,43 @@ def difference_found(runs: int, alpha: float = 0.05) -> float | None:
         if power(0.5 + difference / 2, runs, 0.5 - difference / 2, runs, alpha) >= POWER:
             return float(difference)
     return None
+
+
+def pairs_needed(
+    split: Split, generator: np.random.Generator, tests: int = 1, level: float = LEVEL
+) -> int | None:
+    """How many pairs in all would tell the arms apart with probability 0.8; None where not even the most
+    of `PAIRS` would.
+
+    By simulation from what is there: the shares of better, worse and equal pairs are drawn from their
+    posterior after ``split`` (Dirichlet, prior 1/2 each), and then so many pairs from them. ``tests`` is
+    the size of the family, whose smallest p must be below level/tests for Holm's first step.
+    """
+    seen = np.array([split.better, split.worse, split.equal]) + 0.5
+    draws = max(FEWEST_DRAWS, DRAWS // tests)
+    shares = generator.dirichlet(seen, size=draws)
+    for pairs in PAIRS:
+        if pairs < split.pairs:
+            continue
+        drawn = generator.multinomial(pairs, shares)
+        if np.mean(rejects(drawn[:, 0], drawn[:, 1], level / tests)) >= POWER:
+            return pairs
+    return None
+
+
+def pairs_find(pairs: int, tests: int = 1, level: float = LEVEL) -> float | None:
+    """The least share of pairs, all in favour of one arm, that so many pairs would have told with
+    probability 0.8; None where even all of them would not.
+
+    Of arms that are equal in all other pairs that is the difference of their rates.
+    """
+    counts = np.arange(pairs + 1)
+    tells = rejects(counts, np.zeros_like(counts), level / tests)
+    if not tells[-1]:
+        return None
+    fewest = int(np.argmax(tells))
+    # P(X ≥ fewest) = 0.8 for X ~ Binomial(pairs, share) has its share at a quantile of a beta distribution.
+    return float(stats.beta.ppf(POWER, fewest, pairs - fewest + 1))
 
 
 def _p_values(count: int) -> Array:

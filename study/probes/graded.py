@@ -72,7 +72,7 @@ class Graded:
         # Of column j in row i, either as it stands, or what is left once row j has taken its part.
         reach = rounding[:, None] * (logs[:, None] - unit).clamp(max=FINITE).exp()
         eliminated = torch.minimum(reach, rounding[:, None] * _left_by_elimination(r))
-        reach = torch.where(_below(r), eliminated, reach)
+        reach = torch.where(torch.ones_like(r, dtype=torch.bool).tril(), eliminated, reach)
         errors = (weights.abs() * errors[:, None]).amax(dim=2) + reach.amax(dim=2)
         noise = (weights.abs() * noise[:, None]).amax(dim=2) + EPS
         rows, lengths = _of_length_one(weights @ t)
@@ -163,11 +163,6 @@ def _left_by_elimination(r: Tensor) -> Tensor:
     safe = r + torch.diag_embed(torch.where(diagonal.abs() > EPS, 0, EPS - diagonal))
     inverse = torch.linalg.solve_triangular(safe, torch.eye(r.shape[1], dtype=r.dtype), upper=True)
     return inverse.mT.abs()
-
-
-def _below(r: Tensor) -> Tensor:
-    """(B,K,K), [i,j]: whether j <= i."""
-    return torch.ones_like(r, dtype=torch.bool).tril()
 
 
 def _rows(t: Tensor, places: Tensor) -> Tensor:

@@ -126,9 +126,8 @@ class TrialRecord:
         for when in ("best", "final"):
             values |= {f"{when}/validation_{k}": v for k, v in r[when].items()}
         values |= {f"test/{k}": v for k, v in r["test"].items()}
-        for factor, scores in r.get(
-            "beyond", {}
-        ).items():  # none in what an earlier version spooled
+        # None in what an earlier version spooled.
+        for factor, scores in r.get("beyond", {}).items():
             values |= {f"beyond/{k}_at_{factor}T": v for k, v in scores.items()}
         for stage, flow in self.flows.items():
             for name in ("half_life_steps", "log_slope_per_step"):

@@ -19,6 +19,8 @@ from study.initializers import (
 from study.language.nonlinearities import NONLINEARITIES
 from study.probes import PROBES, Probe
 
+MOST_UNITS = 8192  # of a layer in one direction
+
 
 def _known(registry: Registry[Any]) -> BeforeValidator:
     def check(name: Any) -> Any:
@@ -45,7 +47,7 @@ class ModelConfig(Section):
         default="tanh", description="one of `longlag list nonlinearities`"
     )
     hidden: int = Field(
-        default=64, ge=1, le=8192, description="H, units of a layer in one direction"
+        default=64, ge=1, le=MOST_UNITS, description="H, units of a layer in one direction"
     )
     parameters: int = Field(
         default=0,

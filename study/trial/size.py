@@ -8,7 +8,7 @@ import numpy as np
 from study.base.errors import UserError
 from study.trial.construction import build_model
 from study.trial.parts import TrialParts
-from study.trial.sections import InitConfig, ModelConfig
+from study.trial.sections import MOST_UNITS, InitConfig, ModelConfig
 
 WITHIN = 0.1  # of the number asked for
 
@@ -62,14 +62,14 @@ class _Shape:
 @lru_cache(maxsize=1024)
 def _nearest(shape: _Shape) -> tuple[int, int]:
     """H and the number of parameters, which grows with it."""
-    wanted, most = shape.config.model.parameters, _most()
-    low = high = _guess(shape, wanted, most)
+    wanted = shape.config.model.parameters
+    low = high = _guess(shape, wanted)
     step = 1
     while low > 1 and shape.count(low) >= wanted:
         low, high, step = max(1, low - step), low, 2 * step
     step = 1
-    while high < most and shape.count(high) < wanted:
-        low, high, step = high, min(most, high + step), 2 * step
+    while high < MOST_UNITS and shape.count(high) < wanted:
+        low, high, step = high, min(MOST_UNITS, high + step), 2 * step
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if shape.count(middle) < wanted else (low, middle)
@@ -77,7 +77,7 @@ def _nearest(shape: _Shape) -> tuple[int, int]:
     return min(found, key=lambda pair: abs(pair[1] - wanted))
 
 
-def _guess(shape: _Shape, wanted: int, most: int) -> int:
+def _guess(shape: _Shape, wanted: int) -> int:
     """The H below, by the parabola through three small networks, as the number is one of H, but where
     units come in groups."""
     sizes = (8, 16, 32)
@@ -88,10 +88,4 @@ def _guess(shape: _Shape, wanted: int, most: int) -> int:
         root = -constant / linear
     else:
         root = (math.sqrt(max(linear**2 - 4 * square * constant, 0)) - linear) / (2 * square)
-    return max(1, min(most, int(root + 1e-6)))
-
-
-def _most() -> int:
-    """The largest H that a network can have."""
-    limits = ModelConfig.model_fields["hidden"].metadata
-    return int(next(limit.le for limit in limits if hasattr(limit, "le")))
+    return max(1, min(MOST_UNITS, int(root + 1e-6)))

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from analysis.statistics.multiplicity import holm
-from analysis.statistics.sign_test import LADDER, Split, detectable, needed, sign_test
+from analysis.statistics.needed import PAIRS, pairs_find, pairs_needed
+from analysis.statistics.sign_test import Split, sign_test
 
 
 @pytest.mark.parametrize(
@@ -63,9 +64,9 @@ def test_of_a_family_of_equal_arms_none_is_told_apart_but_for_the_level() -> Non
 
 @pytest.mark.parametrize(("tests", "fewest"), [(1, 6), (6, 8), (28, 11)])
 def test_what_so_many_pairs_would_have_told(tests: int, fewest: int) -> None:
-    assert detectable(fewest - 1, tests) is None  # 2 · 2^-n is above the level of the family
+    assert pairs_find(fewest - 1, tests) is None  # 2 · 2^-n is above the level of the family
     for pairs in (fewest, 20, 50):
-        least = detectable(pairs, tests)
+        least = pairs_find(pairs, tests)
         assert least is not None
         often = [
             stats.binom.pmf(k, pairs, least)
@@ -77,7 +78,7 @@ def test_what_so_many_pairs_would_have_told(tests: int, fewest: int) -> None:
 
 def test_how_many_more_runs_are_needed() -> None:
     def asked(*split: int, tests: int = 1) -> int | None:
-        return needed(Split(*split), np.random.default_rng(1), tests)
+        return pairs_needed(Split(*split), np.random.default_rng(1), tests)
 
     clear, less, none = asked(9, 1), asked(7, 3), asked(5, 5)
     assert clear is not None
@@ -88,13 +89,13 @@ def test_how_many_more_runs_are_needed() -> None:
     assert family is not None
     assert family >= clear
     assert asked(9, 1, 90) is not None
-    assert {clear, less, family} <= set(LADDER)
+    assert {clear, less, family} <= set(PAIRS)
     assert asked(9, 1) == clear  # the same draws, the same number
 
 
 def test_so_many_runs_do_decide_where_the_truth_is_what_was_seen() -> None:
     """Planted: X is better in three of four pairs. What is asked for after 20 such pairs finds it."""
-    asked = needed(Split(15, 5), np.random.default_rng(0))
+    asked = pairs_needed(Split(15, 5), np.random.default_rng(0))
     assert asked is not None
     generator = np.random.default_rng(2)
     better = generator.binomial(asked, 0.75, size=2_000)
