@@ -23,6 +23,20 @@ CELLS.define(
 
 CELLS.define(
     Cell(
+        name="residual",
+        state="h",
+        equations="h' = h + 0.01*phi(U h + W x + b)",
+        summary="The antisymmetric cell's residual step with a matrix that is free",
+        source=_ANTISYMMETRIC,
+        note=(
+            "Not in the source. It tells what of the antisymmetric cell's behaviour comes from the form of "
+            "its step, and what from its matrix."
+        ),
+    )
+)
+
+CELLS.define(
+    Cell(
         name="gated-antisymmetric",
         state="h",
         equations="""

@@ -52,9 +52,14 @@ def _is_file(text: str) -> bool:
 
 
 def available() -> dict[str, Path]:
-    """Name -> file, of the folder one works in first, then of the package."""
+    """Name -> file, of the folder one works in first, then of the package; folders in them count too."""
     folders = [PACKAGED, Path("search_spaces").resolve()]
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for folder in folders for path in _spaces_in(folder)}
+
+
+def _spaces_in(folder: Path) -> list[Path]:
+    """Those in the folder's own folders come last."""
+    return [*sorted(folder.glob("*.toml")), *sorted(folder.glob("*/*.toml"))]
 
 
 def check_study_name(name: str) -> str:

@@ -166,6 +166,7 @@ READINGS: dict[str, Reading] = {
     ),
     "taugru": Delayed(steps=40),
     "antisymmetric": Reading(letters=_PLAIN, values={"U": _upper}, settings=_STEP),
+    "residual": Reading(letters=_PLAIN, settings={"epsilon": 0.01}),
     "gated-antisymmetric": Reading(letters=_PLAIN, values={"U": _upper}, settings=_STEP),
     "cornn": Reading(
         letters={"": "y"}, settings={"dt": 0.042, "gamma": 2.7, "epsilon": 4.7}, steps=40

@@ -92,6 +92,7 @@ FROM_THE_SOURCES = {
     "skip-only-5": GATE,
     "clockwork": H * IN + H + H**2 * sympy.Rational(8 * 9 // 2, 8 * 8),
     "antisymmetric": H * IN + H * (H - 1) / 2 + H,
+    "residual": H * IN + H * H + H,
     "gated-antisymmetric": 2 * H * IN + H * (H - 1) / 2 + 2 * H,
     "cornn": GATE + H**2,
     "unicornn": H * IN + 3 * H,

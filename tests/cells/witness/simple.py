@@ -187,6 +187,15 @@ def antisymmetric(
     return {"h": s["h"] + epsilon * tanh(a)}
 
 
+@witness("residual")
+def residual(p: Parameters, x: Tensor, s: States, epsilon: float = 0.01) -> States:
+    """h' = h + ε tanh(U h + V x + b): Euler's step of a network whose matrix is free. V is W_h.
+
+    States: h (B,H). Output: h. Parameters: W_h (H,I); U_h (H,H); b_h (H).
+    """
+    return {"h": s["h"] + epsilon * tanh(mv(p["U_h"], s["h"]) + mv(p["W_h"], x) + p["b_h"])}
+
+
 @witness("gated-antisymmetric")
 def gated_antisymmetric(
     p: Parameters, x: Tensor, s: States, epsilon: float = 0.01, gamma: float = 0.01
