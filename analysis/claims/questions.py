@@ -4,6 +4,8 @@ A run that did not solve its task stands at its whole budget where updates are c
 never dropped; whether it solved is then asked beside it.
 """
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -40,9 +42,14 @@ def better(studies: Studies, study: str, x: str, y: str, task: str = "") -> Answ
 
 def _of_split(split: Split, sentence: str) -> Answer:
     p = sign_test(split)
-    needed = pairs_needed(split, np.random.default_rng(_SEED))
+    needed = _pairs_needed(split)
     ahead = split.better > split.worse
     return Answer(sentence, p if ahead else 1.0, p if split.worse > split.better else 1.0, needed)
+
+
+@cache
+def _pairs_needed(split: Split) -> int | None:
+    return pairs_needed(split, np.random.default_rng(_SEED))
 
 
 def usually_solves(studies: Studies, study: str, x: str, task: str = "") -> Answer:
@@ -153,6 +160,7 @@ def _log_ratios(found: Pair) -> tuple[np.ndarray, str]:
     return np.log(first) - np.log(second), "test loss"
 
 
+@cache
 def _rate_p(one: tuple[int, int], other: tuple[int, int], *, above: bool) -> float:
     """One-sided p of the difference of two rates not being above (or below) -0.3, by Newcombe's interval.
 
@@ -187,6 +195,7 @@ def _t_needed(values: np.ndarray, bound: float) -> int | None:
     return max(len(values), int(np.ceil(wanted)) + 2) if wanted < MOST_RUNS else None
 
 
+@cache
 def _binomial_needed(solved: int, count: int) -> int | None:
     """Runs by which a binomial test tells this rate, with a half added either way, from a half."""
     rate = (solved + 0.5) / (count + 1)

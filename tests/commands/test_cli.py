@@ -65,22 +65,6 @@ def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("study.tasks.synthetic_task.TEST_SEQUENCES", 20)
 
 
-@pytest.fixture
-def longlag(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs a command in this process: exit code, stdout, stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["longlag", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            study.commands.entry.main()
-        out, err = capsys.readouterr()
-        code = end.value.code
-        return (code if isinstance(code, int) else 0), out, err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished sweep, made by the program as a user starts it."""
@@ -247,7 +231,7 @@ def test_show_space_and_dry_run_write_nothing(name: str, longlag) -> None:
     code, out, err = longlag("show", "space", name)
     assert (code, err) == (0, "")
     assert name in out
-    code, again, _ = longlag("sweep", name, "--dry-run", "--trials", "3")
+    code, again, _ = longlag("sweep", name, "--dry-run")
     assert code == 0
     assert name in again
     assert set(Path().rglob("*")) == before

@@ -2,14 +2,12 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-import study.commands.entry
 from study.commands.single import train_tracked
 from study.commands.tracked_network import converged
 from study.networks.layer import Layer
@@ -79,19 +77,6 @@ def in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr("study.commands.gradient.STREAM_STEPS", 20)
-
-
-@pytest.fixture
-def longlag(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["longlag", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            study.commands.entry.main()
-        code = end.value.code
-        return (code if isinstance(code, int) else 0), *capsys.readouterr()
-
-    return run
 
 
 def kept(folder: Path, run: str, name: str) -> list[dict[str, object]]:
