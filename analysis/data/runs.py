@@ -69,6 +69,10 @@ class Results:
     def searched(self) -> Mapping[str, Mapping[str, Any]]:
         return self.space.get("search", {})
 
+    def runs(self) -> pd.DataFrame:
+        """Trials, reruns and confirmations in one table, with the columns that each of them has."""
+        return pd.concat([self.trials, self.reruns, self.confirmations], ignore_index=True)
+
     def shown(self, table: pd.DataFrame) -> pd.DataFrame:
         """Of an arm's rows the confirmations', or where it has none those of its chosen trial."""
         confirmed = set(table.loc[table["role"] == "confirmation", "arm"])

@@ -88,21 +88,25 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Where to write; by default reports/STUDY.")
     ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="A file of `longlag export`, in place of a store.")
+    ] = None,
 ) -> int:
     """Write a study's comparison: one HTML page, its figures and its tables."""
     from longlag import check_ours
 
     check_ours("analysis")
     from analysis.report.page import write_report
+    from study.commands.sources import source_of
     from study.spaces.index import check_study_name
-    from study.tracking.store import SINGLE_RUNS, Store
+    from study.tracking.store import SINGLE_RUNS
 
     if study == SINGLE_RUNS:
         raise UserError(
             f"{study!r} has the runs of `longlag train`, each by itself, and no report; name a study"
         )
     check_study_name(study)
-    store = Store.open()
+    store = source_of(source)
     folder = Path("reports") / study if out is None else out
     if out is not None and (str(out) == "." or (out.exists() and not out.is_dir())):
         raise UserError(f"--out must name a folder of its own, new or old (got {str(out)!r})")

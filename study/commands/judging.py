@@ -21,6 +21,9 @@ def claims(
     out: Annotated[
         Path | None, typer.Option(help="A folder for the same as a page with figures.")
     ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="A file of `longlag export`, in place of a store.")
+    ] = None,
 ) -> int:
     """Hold the runs against the literature: each claim is supported, contradicted, or open."""
     from longlag import check_ours
@@ -34,7 +37,7 @@ def claims(
     if out is not None and (str(out) == "." or (out.exists() and not out.is_dir())):
         raise UserError(f"--out must name a folder of its own, new or old (got {str(out)!r})")
     chosen = wanted(names or [])
-    studies = _swept({study for claim in chosen for study in claim.studies})
+    studies = _swept({study for claim in chosen for study in claim.studies}, source)
     console = Console(highlight=False, markup=False)
     judged = [(claim, claim.verdict(studies)) for claim in chosen]
     console.print(details(judged) if names else table(judged))
@@ -47,16 +50,18 @@ def claims(
     return 0
 
 
-def _swept(names: set[str]) -> "dict[str, Results]":
-    """Those of these studies that are in this folder's store, with their runs."""
+def _swept(names: set[str], source: Path | None) -> "dict[str, Results]":
+    """Those of these studies that are in the file or in this folder's store, with their runs."""
     from analysis.data.runs import read_study
+    from study.commands.sources import source_of
     from study.tracking import database
-    from study.tracking.store import FOLDER, Store
+    from study.tracking.relocation import FOLDER
     from study.tracking.store_address import given_address
 
-    if not given_address(create=False) and not (Path(FOLDER) / database.NAME).exists():
+    here = given_address(create=False) or (Path(FOLDER) / database.NAME).exists()
+    if source is None and not here:
         return {}  # nothing has been swept here, and the claims can be read all the same
-    store = Store.open()
+    store = source_of(source)
     found = {name: read_study(store, name) for name in sorted(names & set(store.studies()))}
     warn([*store.notices, *(notice for results in found.values() for notice in results.notices)])
     return found

@@ -63,6 +63,74 @@ class Journal:
             raise UserError(f"cannot read the journal {path}: {error}") from None
         self.studies = {summary.study_name: summary.user_attrs for summary in summaries}
 
+    def absorb(self, other: "Journal", prefix: str, name: str) -> None:
+        """Take in the trials of another machine's journal of the study ``prefix``, under ``name``.
+
+        What has ended in one of the two has ended then. Raises UserError, having written nothing, when
+        two trials of the same number differ.
+        """
+        pairs = [
+            (own, name + own.removeprefix(prefix))
+            for own in other.studies
+            if own.startswith(f"{prefix}/")
+        ]
+        theirs = {own: optuna.load_study(study_name=own, storage=other.storage) for own, _ in pairs}
+        ours = {
+            mine: optuna.load_study(study_name=mine, storage=self.storage)
+            for _, mine in pairs
+            if mine in self.studies
+        }
+        for own, mine in pairs:
+            if mine in ours:
+                _check_equal(theirs[own], ours[mine], mine)
+        for own, mine in pairs:
+            found = ours.get(mine)
+            if found is None:
+                found = optuna.create_study(study_name=mine, storage=self.storage)
+                for key, value in theirs[own].user_attrs.items():
+                    found.set_user_attr(key, _renamed(value, name) if key == "space" else value)
+            _complete(found, theirs[own], self.storage)
+
+
+def _check_equal(theirs: optuna.Study, ours: optuna.Study, name: str) -> None:
+    for a, b in zip(
+        theirs.get_trials(deepcopy=False), ours.get_trials(deepcopy=False), strict=False
+    ):
+        given = [t.params or t.system_attrs.get("fixed_params", {}) for t in (a, b)]
+        if given[0] and given[1] and given[0] != given[1]:
+            raise UserError(
+                f"trial {a.number} of {name} has other settings here than there, so the two are no parts "
+                "of one study; import it under another name (--as NAME)"
+            )
+
+
+def _complete(ours: optuna.Study, theirs: optuna.Study, storage: JournalStorage) -> None:
+    """Trials that are only there are added in their order; those that ended only there are ended."""
+    here = ours.get_trials(deepcopy=False)
+    for trial in theirs.get_trials(deepcopy=True):
+        if trial.number >= len(here):
+            ours.add_trial(trial)
+            continue
+        mine = here[trial.number]
+        if mine.state.is_finished() or not trial.state.is_finished():
+            continue
+        if mine.state == TrialState.WAITING:
+            storage.set_trial_state_values(mine._trial_id, TrialState.RUNNING)
+        for key, value in trial.params.items():
+            if key not in mine.params:
+                kind = trial.distributions[key]
+                storage.set_trial_param(mine._trial_id, key, kind.to_internal_repr(value), kind)
+        for step, value in trial.intermediate_values.items():
+            if step not in mine.intermediate_values:
+                storage.set_trial_intermediate_value(mine._trial_id, step, value)
+        for key, value in trial.user_attrs.items():
+            storage.set_trial_user_attr(mine._trial_id, key, value)
+        storage.set_trial_state_values(mine._trial_id, trial.state, trial.values)
+
+
+def _renamed(space: str, name: str) -> str:
+    return json.dumps(json.loads(space) | {"name": name})
+
 
 def _repair(path: Path) -> None:
     """Undo what a kill in the middle of a write leaves: a stale lock, half a last line."""

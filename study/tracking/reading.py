@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from study.base.errors import UserError, unknown
 from study.tracking.relocation import place
-from study.tracking.run_record import PARENT, MetricPoint, RunRecord, StudyRecord
+from study.tracking.run_record import PARENT, MetricPoint, Point, RunRecord, StudyRecord
 from study.tracking.store_errors import speaking
 
 # MLflow would try ten times, for 102 s, to reach a database that is not there.
@@ -121,6 +121,25 @@ class Reader:
             )
         ]
 
+    def points(self, run_id: str) -> list[Point]:
+        """Every recorded point of a run's metrics, with its time; of a single number the last."""
+        found = self.last_points(run_id)
+        curves = [point.key for point in found if point.step]
+        return [point for point in found if not point.step] + [
+            Point(key, metric.value, metric.step, metric.timestamp)
+            for key in curves
+            for metric in sorted(
+                self._client.get_metric_history(run_id, key), key=lambda m: (m.step, m.timestamp)
+            )
+        ]
+
+    def last_points(self, run_id: str) -> list[Point]:
+        """Of each of a run's metrics the last point."""
+        return [
+            Point(metric.key, metric.value, metric.step, metric.timestamp)
+            for metric in self._client.get_run(run_id).data._metric_objs
+        ]
+
     def newest(self, experiment: str) -> str:
         """The id of its last finished run. Raises UserError when there is none."""
         found = self._client.get_experiment_by_name(experiment)
@@ -166,15 +185,29 @@ class Reader:
         run = self._client.get_run(run_id)
         return str(self._folder(run) or run.info.artifact_uri)
 
+    def files(self, run_id: str) -> list[str]:
+        """The names of a run's own files; what is in folders below is left out."""
+        if (folder := self._folder_of(run_id)) is not None:
+            return sorted(file.name for file in folder.glob("[!.]*") if file.is_file())
+        return sorted(f.path for f in self._client.list_artifacts(run_id) if not f.is_dir)
+
+    def artifact_bytes(self, run_id: str, path: str) -> bytes:
+        """An artifact of a run. Raises UserError when there is none of that name."""
+        with self.artifact(run_id, path) as file:
+            return file.read_bytes()
+
+    def _folder_of(self, run_id: str) -> Path | None:
+        if run_id not in self._folders:
+            self._folders[run_id] = self._folder(self._client.get_run(run_id))
+        return self._folders[run_id]
+
     @contextmanager
     def artifact(self, run_id: str, path: str) -> Iterator[Path]:
         """An artifact of a run as a file for a while. Raises UserError when there is none of that
         name."""
         with tempfile.TemporaryDirectory() as downloaded:
             try:
-                if run_id not in self._folders:
-                    self._folders[run_id] = self._folder(self._client.get_run(run_id))
-                folder = self._folders[run_id]
+                folder = self._folder_of(run_id)
                 local = (
                     folder / path
                     if folder is not None
