@@ -91,6 +91,7 @@ RUNS: Columns = {
     "trial_key": ("str", "study/arm/number/attempt"),
     "role": ("str", "trial, rerun or confirmation"),
     "outcome": ("str", "solved, budget (ran out of updates), pruned, diverged, failed, running"),
+    "baseline": ("str", "whose published settings the trial tries; empty where they were drawn"),
     "confirms": ("str", "trial_key of the trial whose settings a rerun or a confirmation has"),
     "chosen": (
         "bool",

@@ -43,8 +43,9 @@ class Results:
     ``reruns`` are the runs of finalists on fresh seeds, by which an arm's trial is chosen. They,
     ``trials`` and ``confirmations`` also have a column ``param.<name>`` for each searched parameter.
     ``curves`` and ``flows`` hold the confirmations and the chosen trials of every arm. ``notices``
-    say what was missing or odd in the store, in words. ``probed`` reads what the probes found, of the
-    same runs as ``curves``, when it is asked; what it cannot read is told in ``notices`` too.
+    say what was missing or odd in the store, in words. ``ranges``: arm -> what it searched in ranges of
+    its own. ``probed`` reads what the probes found, of the same runs as ``curves``, when it is asked; what
+    it cannot read is told in ``notices`` too.
     """
 
     study: str
@@ -59,6 +60,7 @@ class Results:
     curves: pd.DataFrame
     flows: pd.DataFrame
     notices: Sequence[str] = ()
+    ranges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     probed: Probed = field(default_factory=Probed)
 
     @property
@@ -68,6 +70,11 @@ class Results:
     @property
     def searched(self) -> Mapping[str, Mapping[str, Any]]:
         return self.space.get("search", {})
+
+    def searched_in(self, arm: str) -> Mapping[str, Mapping[str, Any]]:
+        """What was searched in an arm, by parameter."""
+        own = self.ranges.get(arm, {})
+        return {name: own.get(name, spec) for name, spec in self.searched.items()}
 
     def runs(self) -> pd.DataFrame:
         """Trials, reruns and confirmations in one table, with the columns that each of them has."""
@@ -127,6 +134,9 @@ def read_study(store: Reader, name: str) -> Results:
         curves=_curves(store, shown, tasks),
         flows=_flows(store, shown, flow_keys),
         notices=notices,
+        ranges={
+            row["arm"]: found for row in searches if (found := _own_ranges(row["axes"], space))
+        },
         probed=Probed(store.artifact_text, confirmations, chosen, notices),
     )
 
@@ -202,6 +212,7 @@ def _arm_row(run: "RunRecord", task_axes: set[str], tasks: dict[str, Task]) -> d
     arm, search = arm_and_search(slug)
     return {
         "arm": arm,
+        "axes": axes,
         "slug": slug,
         "search": search + 1,
         "task": key,
@@ -214,6 +225,13 @@ def _arm_row(run: "RunRecord", task_axes: set[str], tasks: dict[str, Task]) -> d
         "batch": number(run.params.get("train.batch")),
         "best_trial_key": run.tags.get("best_trial_key", ""),
     }
+
+
+def _own_ranges(axes: Mapping[str, str], space: Mapping[str, Any]) -> dict[str, Any]:
+    """What an arm with these labels searched in ranges of its own."""
+    ranges = space.get("ranges", {})
+    own = (ranges.get(axis, {}).get(label, {}) for axis, label in axes.items())
+    return {name: spec for found in own for name, spec in found.items()}
 
 
 def _run_row(
@@ -269,6 +287,7 @@ def _run_row(
         "wall_seconds": metric("wall_seconds"),
         "seconds_per_step": metric("seconds_per_step"),
         "seed": run.params.get("seed", ""),
+        "baseline": run.tags.get("baseline", ""),
         "confirms": run.tags.get("confirms") or run.tags.get("repeats", ""),
         **{f"param.{name}": run.params.get(name, "none") for name in searched},
     }

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.data.runs import Results
 from analysis.data.tasks import Task
 from analysis.data.wording import counted, listing, measured, share, short, span, steps_text, whole
-from analysis.findings import decisions, links
+from analysis.findings import decisions, edges, links
 from analysis.findings.summary import CONFIRMED
 from analysis.statistics.few_runs import Interval, wilson_interval
 
@@ -26,16 +26,23 @@ class Finding:
 def findings(results: Results, summary: pd.DataFrame) -> list[Finding]:
     table = links.links(results)
     decided = decisions.decisions(results)
+    at_edge = edges.edges(results)
     found = []
     for key, task in results.tasks.items():
         linked = links.finding(table[table["task"] == key])
         about = summary[summary["task"] == key]
-        sentences = _about(results, task, about, decided[decided["task"] == key])
+        sentences = _about(results, task, about, decided[decided["task"] == key], at_edge)
         found.append(Finding(task, [*sentences, linked] if linked else sentences))
     return found
 
 
-def _about(results: Results, task: Task, arms: pd.DataFrame, decided: pd.DataFrame) -> list[str]:
+def _about(
+    results: Results,
+    task: Task,
+    arms: pd.DataFrame,
+    decided: pd.DataFrame,
+    at_edge: list[edges.Edge],
+) -> list[str]:
     run = arms[arms["confirmations"] > 0]
     sentences = [
         _solved(run),
@@ -45,6 +52,8 @@ def _about(results: Results, task: Task, arms: pd.DataFrame, decided: pd.DataFra
         _speed(results, run),
         _loss(task, run),
         _search(results, arms),
+        _published(results.trials[results.trials["task"] == task.key]),
+        edges.sentence([e for e in at_edge if e.task == task.key]),
     ]
     missing = arms[arms["confirmations"] == 0]
     lost = list(missing.loc[missing["lost"], "architecture"])
@@ -158,6 +167,16 @@ def _search(results: Results, arms: pd.DataFrame) -> str:
     # Of an even design the share varies less than the binomial that the intervals assume.
     note = " (the intervals take them for independent draws)" if space["sampler"] == "sobol" else ""
     return f"Trials of the search that solved it, their settings {how}{note}: {'; '.join(parts)}."
+
+
+def _published(trials: pd.DataFrame) -> str:
+    """How the settings did that a study tries before it draws any."""
+    parts = []
+    for row in trials[trials["baseline"].fillna("") != ""].to_dict("records"):
+        did = "solved it" if row["solved"] else "did not solve it"
+        then = " and was chosen" if row["chosen"] else ""
+        parts.append(f"{row['architecture']} with those of {row['baseline']} {did}{then}")
+    return f"Published settings were tried first: {'; '.join(parts)}." if parts else ""
 
 
 def _loss(task: Task, run: pd.DataFrame) -> str:

@@ -44,10 +44,17 @@ def describe_space(space: Space, path: str) -> RenderableType:
         facts.add_row("probes", space.probes)
     for axis, labels in space.compare.items():
         for label, settings in labels.items():
-            told = ", ".join(f"{k} = {v}" for k, v in settings.items())
+            own = space.ranges.get(axis, {}).get(label, {})
+            parts = [f"{k} = {v}" for k, v in settings.items()]
+            parts += [f"{k} searched from {searched_in_words(s)}" for k, s in own.items()]
+            told = ", ".join(parts)
             facts.add_row(f"compare {axis}", f"{label}: {told}")
     for name, searched in space.search.items():
         facts.add_row("search", f"{name} {searched_in_words(searched)}")
+    for baseline in space.baselines:
+        told = ", ".join(f"{k} = {v}" for k, v in baseline.settings.items())
+        who = " ".join(baseline.where.values()) or "every arm"
+        facts.add_row("baseline", f"{who}: {told} ({baseline.source})")
     for name, value in space.fixed.items():
         facts.add_row("fixed", f"{name} = {value}")
     try:

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping, Set
 
-from study.base.errors import MissingFiles, UserError
+from study.base.errors import MissingFiles, UserError, unknown
 from study.base.limits import ARM_TITLE, ARMS, TRIALS, TRIALS_IN_ALL
 from study.base.toml import Scalar
 from study.spaces.space import PROBES_SETTING, Arm, Searched, Space
@@ -25,6 +25,9 @@ def check_space(space: Space, chosen: Set[str] = frozenset()) -> None:
             f"(got {len(longest)}); shorten the labels, or compare fewer things at once"
         )
     _Trying(space).all_of(arms)
+    for arm in arms:
+        _check_baselines(space, arm)
+    _check_where(space)
     trials = _grid_size(space, arms) if space.sampler == "grid" else space.trials
     if trials * len(arms) > TRIALS_IN_ALL:
         raise UserError(
@@ -60,6 +63,47 @@ def _check_owners(space: Space, chosen: Set[str]) -> None:
             owners[name] = owner
 
 
+def _check_where(space: Space) -> None:
+    """Each baseline is of some arm."""
+    for number, baseline in enumerate(space.baselines, 1):
+        for axis, label in baseline.where.items():
+            title = f"[[baseline]] {number}: where"
+            if axis not in space.compare:
+                raise UserError(f"{title}: {unknown('axis', axis, list(space.compare))}")
+            if label not in space.compare[axis]:
+                raise UserError(
+                    f"{title}: {unknown(f'label of {axis}', label, list(space.compare[axis]))}"
+                )
+
+
+def _check_baselines(space: Space, arm: Arm) -> None:
+    """An arm's baselines can be drawn, and be built."""
+    own = space.baselines_of(arm)
+    if own and space.sampler == "grid":
+        raise UserError('[[baseline]]: sampler "grid" tries every combination already')
+    if len(own) > space.trials:
+        raise UserError(
+            f"arm {arm.slug} has {len(own)} baselines and {space.trials} trials; give more trials"
+        )
+    search = space.searched(arm)
+    for baseline in own:
+        where = f"[[baseline]] of {baseline.source!r}, arm {arm.slug}"
+        for name, value in baseline.settings.items():
+            if name not in search:
+                raise UserError(f"{where}: {name} is not in [search]")
+            if not search[name].holds(value):
+                raise UserError(f"{where}: {name} = {value!r} is outside of what [search] has")
+        settings = space.example(arm, baseline.settings)
+        if unused := baseline.settings.keys() - settings.keys():
+            raise UserError(f"{where}: {min(unused)} is not active, by its 'when' in [search]")
+        try:
+            TrialConfig.from_flat(settings)
+        except MissingFiles:
+            pass
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+
+
 class _Trying:
     """Configurations are built until every combination of two things has been.
 
@@ -72,20 +116,30 @@ class _Trying:
         self.space = space
         self._tried: set[frozenset[Pin] | tuple[tuple[str, str], Pin]] = set()
         self._used: set[str] = set()
-        singles = [{name: v} for name, s in space.search.items() for v in s.extremes()]
-        corners = [{name: v} for name, s in space.search.items() for v in _corners(s)]
-        self._corners = {pin for corner in corners for pin in _pins(corner)}
-        pairs = (a | b for a, b in itertools.combinations(corners, 2) if a.keys() != b.keys())
-        self._pinned: list[dict[str, Scalar]] = [{}, *singles, *pairs]
+        self._corners: set[Pin] = set()
+        self._known: list[tuple[dict[str, Searched], list[dict[str, Scalar]]]] = []
 
     def all_of(self, arms: list[Arm]) -> None:
         """Raises UserError for what cannot be built, and for a parameter that no arm has."""
         for arm in arms:
-            for pinned in self._pinned:
+            for pinned in self._pinned(self.space.searched(arm)):
                 self._try(arm, pinned)
         for name in self.space.search:
             if name not in self._used:
                 raise UserError(f"[search] {name} is never active: no arm meets its 'when'")
+
+    def _pinned(self, search: dict[str, Searched]) -> list[dict[str, Scalar]]:
+        """What is to be tried of an arm's ranges; most arms share theirs."""
+        for known, pinned in self._known:
+            if known == search:
+                return pinned
+        singles = [{name: v} for name, s in search.items() for v in s.extremes()]
+        corners = [{name: v} for name, s in search.items() for v in _corners(s)]
+        self._corners |= {pin for corner in corners for pin in _pins(corner)}
+        pairs = (a | b for a, b in itertools.combinations(corners, 2) if a.keys() != b.keys())
+        found: list[dict[str, Scalar]] = [{}, *singles, *pairs]
+        self._known.append((search, found))
+        return found
 
     def _try(self, arm: Arm, pinned: Mapping[str, Scalar]) -> None:
         new = {key for key in self._combinations(arm, pinned) if key not in self._tried}
@@ -129,7 +183,8 @@ def _corners(searched: Searched) -> list[Scalar]:
 
 def _grid_size(space: Space, arms: list[Arm]) -> int:
     """Trials an arm, the same of each. Raises UserError."""
-    for name, searched in space.search.items():
+    every = (pair for arm in arms for pair in space.searched(arm).items())
+    for name, searched in every:
         if searched.values is None:
             raise UserError(f'[search] {name}: sampler "grid" needs values = [...], not a range')
     most = TRIALS_IN_ALL // len(arms)  # so that no more are laid out than a study may have

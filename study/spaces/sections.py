@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from study.base.errors import UserError, unknown
-from study.base.limits import VALUES, axis_problem, label_problem, shown
+from study.base.limits import QUESTION, VALUES, axis_problem, label_problem, shown, text_problem
 from study.base.registry import describe_problem
 from study.base.toml import Scalar
+from study.spaces.baseline import Baseline
 from study.spaces.space import Searched
 from study.trial.config import (
     GROUPS,
@@ -39,9 +40,16 @@ def _check_single(where: str, value: Any) -> None:
         raise UserError(f"{where} must be a single value (got {shown(value)})")
 
 
-def compare_of(table: Mapping[str, Any]) -> dict[str, dict[str, Flat]]:
-    """Axis -> label -> settings. Raises UserError."""
+Ranges = dict[str, dict[str, dict[str, Searched]]]
+
+
+def compare_of(table: Mapping[str, Any]) -> tuple[dict[str, dict[str, Flat]], Ranges]:
+    """Axis -> label -> settings, and axis -> label -> what is searched there in ranges of its own.
+
+    Raises UserError.
+    """
     axes: dict[str, dict[str, Flat]] = {}
+    ranges: Ranges = {}
 
     def walk(path: str, value: Any) -> None:
         if value == "all":
@@ -59,7 +67,11 @@ def compare_of(table: Mapping[str, Any]) -> dict[str, dict[str, Flat]]:
             and all(isinstance(v, Mapping) for v in value.values())
         ):
             where = f"[compare.{path}]"
-            add(path, {_label(k, path): fixed_of(v, f"{where} {k}") for k, v in value.items()})
+            parts = {_label(k, path): _without_ranges(v) for k, v in value.items()}
+            add(path, {k: fixed_of(single, f"{where} {k}") for k, (single, _) in parts.items()})
+            own = {k: search_of(rest, f"{where} {k}") for k, (_, rest) in parts.items() if rest}
+            if own:
+                ranges[path] = own
         else:
             raise UserError(
                 f'[compare] {path} must be a list of values, "all" of them, or a table of labels with '
@@ -75,12 +87,42 @@ def compare_of(table: Mapping[str, Any]) -> dict[str, dict[str, Flat]]:
 
     for key, value in table.items():
         walk(key, value)
-    return axes
+    return axes, ranges
+
+
+def _without_ranges(
+    table: Mapping[str, Any], path: str = ""
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A label's table in two: single settings, and what is searched instead of given."""
+    single: dict[str, Any] = {}
+    searched: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{path}.{key}" if path else key
+        if not isinstance(value, Mapping):
+            single[key] = value
+        elif value.keys() & {"low", "high", "values"} and not _is_section(
+            full_name(name), _names()
+        ):
+            searched[key] = value
+        else:
+            inner, rest = _without_ranges(value, name)
+            if inner or not rest:
+                single[key] = inner
+            if rest:
+                searched[key] = rest
+    return single, searched
+
+
+def _names() -> set[str]:
+    return {*known_names(), *GROUPS}
 
 
 def _has_list(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return any(_has_list(inner) for inner in value.values())
+        # Those of a range are no labels of an axis.
+        return any(
+            _has_list(inner) for key, inner in value.items() if key not in ("values", "when")
+        )
     return isinstance(value, list) or value == "all"
 
 
@@ -114,27 +156,27 @@ def _label(label: str, axis: str) -> str:
     return label
 
 
-def search_of(table: Mapping[str, Any]) -> dict[str, Searched]:
+def search_of(table: Mapping[str, Any], where: str = "[search]") -> dict[str, Searched]:
     """What is searched, by flat name. Raises UserError."""
     found: dict[str, Searched] = {}
     spellings: dict[str, str] = {}
-    names = {*known_names(), *GROUPS}
+    names = _names()
 
     def walk(path: str, spelling: str, value: Any) -> None:
         described = isinstance(value, Mapping) and set(value) & set(Searched.model_fields)
         if isinstance(value, Mapping) and not described and _is_section(path, names):
             if not value:
-                refuse_empty(path, "[search]")
+                refuse_empty(path, where)
             for key, inner in value.items():
                 walk(f"{path}.{key}", f"{spelling}.{spelled(key)}", inner)
             return
-        check_name(path, "[search]")
+        check_name(path, where)
         name = full_name(path)
         if name in found:
             raise UserError(
-                f"[search] {name} is there twice, as {spellings[name]} and as {spelling}"
+                f"{where} {name} is there twice, as {spellings[name]} and as {spelling}"
             )
-        found[name], spellings[name] = _read_searched(path, value), spelling
+        found[name], spellings[name] = _read_searched(path, value, where), spelling
 
     for key, value in table.items():
         walk(key, spelled(key), value)
@@ -145,8 +187,8 @@ def _is_section(path: str, names: set[str]) -> bool:
     return any(name.startswith(f"{path}.") for name in names)
 
 
-def _read_searched(name: str, value: Any) -> Searched:
-    where = f"[search] {name}"
+def _read_searched(name: str, value: Any, table: str) -> Searched:
+    where = f"{table} {name}"
     if isinstance(value, list):
         value = {"values": value}
     if not isinstance(value, Mapping):
@@ -204,3 +246,60 @@ def _check_searched(name: str, searched: Searched, where: str) -> None:
     whole = float(searched.low).is_integer() and float(searched.high).is_integer()
     if kind is int and not whole:
         raise UserError(f"{where}: low and high must be whole numbers")
+
+
+def with_conditions(ranges: Ranges, search: Mapping[str, Searched]) -> Ranges:
+    """The arms' own ranges, each with the condition that its parameter has in [search].
+
+    Raises UserError for one that is not searched in every arm, as the arms' trials would not be equal.
+    """
+    owners: dict[str, str] = {}
+    for axis, labels in ranges.items():
+        for label, own in labels.items():
+            for name, searched in own.items():
+                where = f"[compare.{axis}] {label}: {name}"
+                if name not in search:
+                    raise UserError(
+                        f"{where} has a range, and [search] has none; give one there for the other arms"
+                    )
+                if searched.when:
+                    raise UserError(f"{where}: when belongs to {name} in [search]")
+                if owners.setdefault(name, axis) != axis:
+                    raise UserError(f"{where} has a range in [compare.{owners[name]}] too")
+    return {
+        axis: {
+            label: {
+                name: searched.model_copy(update={"when": search[name].when})
+                for name, searched in own.items()
+            }
+            for label, own in labels.items()
+        }
+        for axis, labels in ranges.items()
+    }
+
+
+def baselines_of(tables: Any) -> tuple[Baseline, ...]:
+    """[[baseline]]: where, source and settings of each. Raises UserError."""
+    if not isinstance(tables, list) or not all(isinstance(t, Mapping) for t in tables):
+        raise UserError("baseline must be tables of their own, each under [[baseline]]")
+    found = []
+    for number, table in enumerate(tables, 1):
+        title = f"[[baseline]] {number}"
+        source, where = table.get("source"), table.get("where", {})
+        if not isinstance(source, str) or not source.strip():
+            raise UserError(f'{title} needs its source, such as source = "Le et al. (2015)"')
+        if problem := text_problem(source, QUESTION):
+            raise UserError(f"{title} source {problem}")
+        if not isinstance(where, Mapping) or not all(isinstance(v, str) for v in where.values()):
+            raise UserError(
+                f'{title}: where must be a table of labels, such as {{ network = "lstm" }}'
+            )
+        settings = {k: v for k, v in table.items() if k not in ("source", "where")}
+        flat = fixed_of(settings, title)
+        if not flat:
+            raise UserError(f"{title} sets nothing")
+        flat = {
+            k: float(v) if kind_of(k) is float and type(v) is int else v for k, v in flat.items()
+        }
+        found.append(Baseline(source=source, where=dict(where), settings=flat))
+    return tuple(found)

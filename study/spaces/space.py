@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from study.base.limits import NOTES, QUESTION, SEED, text_problem
 from study.base.seeding import derive
 from study.base.toml import Scalar
 from study.engines.select import check_engine
+from study.spaces.baseline import Baseline
 from study.spaces.index import TRIALS
 from study.trial.config import GROUPS, Flat, TrialConfig, full_name
 
@@ -38,6 +39,13 @@ class Searched(BaseModel):
     log_below_one: bool = False
     values: tuple[Scalar, ...] | None = None
     when: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
+
+    def holds(self, value: Scalar) -> bool:
+        """Whether a value can be drawn."""
+        if self.values is not None:
+            return any(type(v) is type(value) and v == value for v in self.values)
+        low, high = self.range
+        return not isinstance(value, str | bool) and low <= value <= high
 
     def active(self, settings: Mapping[str, Any]) -> bool:
         return all(settings.get(name) in allowed for name, allowed in self.when.items())
@@ -64,8 +72,9 @@ class Space(BaseModel):
     fresh seeds, and the one that solves its task most often is confirmed; with 1 or with 0 reruns it is
     the one of the lowest score, which may have had luck with its seed. ``searches``: how often the whole
     search of an arm is done, each time with other draws and seeds and with confirmations of its own.
-    ``probes`` is ``train.probes`` of every arm; None leaves that to the arms. It changes nothing that is
-    learned, so a study may go on with others.
+    ``ranges``: axis -> label -> what an arm with that label searches in place of ``search``.
+    ``baselines`` are tried by their arms as the first trials. ``probes`` is ``train.probes`` of every
+    arm; None leaves that to the arms. It changes nothing that is learned, so a study may go on with others.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -87,6 +96,8 @@ class Space(BaseModel):
     fixed: dict[str, Scalar] = Field(default_factory=dict)
     compare: dict[str, dict[str, Flat]] = Field(default_factory=dict)
     search: dict[str, Searched] = Field(default_factory=dict)
+    ranges: dict[str, dict[str, dict[str, Searched]]] = Field(default_factory=dict)
+    baselines: tuple[Baseline, ...] = ()
 
     @field_validator("question", "notes")
     @classmethod
@@ -126,14 +137,27 @@ class Space(BaseModel):
                     for a, label in zip(axes, labels, strict=True)
                     for k, v in self.compare[a][label].items()
                 },
+                ranges={
+                    name: searched
+                    for a, label in zip(axes, labels, strict=True)
+                    for name, searched in self.ranges.get(a, {}).get(label, {}).items()
+                },
             )
             for labels in combinations
         ]
 
+    def searched(self, arm: "Arm") -> dict[str, Searched]:
+        """What is searched in an arm, in the order of [search]."""
+        return {name: arm.ranges.get(name, searched) for name, searched in self.search.items()}
+
+    def baselines_of(self, arm: "Arm") -> list[Baseline]:
+        """Those that an arm tries, as its first trials."""
+        return [baseline for baseline in self.baselines if baseline.of(arm.labels)]
+
     def example(self, arm: "Arm", pinned: Mapping[str, Scalar] | None = None) -> Flat:
         """One of an arm's configurations: pinned values, else each active parameter's first one."""
         settings = dict(arm.settings)
-        for name, searched in self.search.items():
+        for name, searched in self.searched(arm).items():
             if searched.active(complete(settings)):
                 settings[name] = (pinned or {}).get(name, searched.extremes()[0])
         return settings
@@ -144,31 +168,38 @@ class Space(BaseModel):
         No more than ``most`` of them are made.
         """
 
+        search = self.searched(arm)
+
         def grow(chosen: Flat, rest: list[str]) -> Iterator[Flat]:
             if not rest:
                 yield chosen
                 return
             name, *others = rest
-            if not self.search[name].active(complete(arm.settings | chosen)):
+            if not search[name].active(complete(arm.settings | chosen)):
                 yield from grow(chosen, others)
                 return
-            for value in self.search[name].values or ():
+            for value in search[name].values or ():
                 yield from grow(chosen | {name: value}, others)
 
-        return list(itertools.islice(grow({}, list(self.search)), most))
+        return list(itertools.islice(grow({}, list(search)), most))
 
     def described(self) -> dict[str, Any]:
         """As JSON can hold it; what a resumed sweep is compared with."""
-        return self.model_dump(mode="json", exclude_none=True)
+        described = self.model_dump(mode="json", exclude_none=True)
+        return {k: v for k, v in described.items() if v or k not in ("ranges", "baselines")}
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One combination of the compared axes, in one of its searches, which count from 0."""
+    """One combination of the compared axes, in one of its searches, which count from 0.
+
+    ``ranges`` are its own, in place of those of the space.
+    """
 
     labels: dict[str, str]
     settings: Flat
     search: int = 0
+    ranges: Mapping[str, Searched] = field(default_factory=dict)
 
     @property
     def slug(self) -> str:
@@ -257,7 +288,19 @@ def _without_new_arms(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict
         axis: {k: v for k, v in labels.items() if k in before["compare"].get(axis, labels)}
         for axis, labels in now["compare"].items()
     }
-    return {**now, "compare": axes}
+    ranges = {
+        axis: kept
+        for axis, labels in now.get("ranges", {}).items()
+        if (kept := {k: v for k, v in labels.items() if k in axes.get(axis, {})})
+    }
+    baselines = [
+        baseline
+        for baseline in now.get("baselines", [])
+        if all(label in axes.get(axis, {}) for axis, label in baseline["where"].items())
+    ]
+    rest = {k: v for k, v in now.items() if k not in ("ranges", "baselines")}
+    more = {"ranges": ranges, "baselines": baselines}
+    return {**rest, "compare": axes} | {k: v for k, v in more.items() if v}
 
 
 def _differences(before: Any, now: Any, path: str = "") -> list[str]:

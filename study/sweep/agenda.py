@@ -150,7 +150,9 @@ class Agenda:
     ) -> TrialRecord:
         """``trial`` is the number of the one that is repeated."""
         arm = self.arms[slug]
-        marks = {"trial": f"#{number}", "rerun": f"rerun {number} of #{trial}"}
+        source = self._searches[slug].source(number) if role == "trial" else ""
+        first = f"#{number}, published" if source else f"#{number}"
+        marks = {"trial": first, "rerun": f"rerun {number} of #{trial}"}
         mark = marks.get(role, f"confirmation {number}")
         settled = TrialConfig.from_flat(config)
         return TrialRecord(
@@ -165,6 +167,7 @@ class Agenda:
                 "number": str(number),
                 "cell.output": settled.cell.output,
                 "mlflow.runColor": run_color(self._space, arm),
+                **({"baseline": source} if source else {}),
             },
             axes=arm.labels,
             start_ms=int(time.time() * 1000),

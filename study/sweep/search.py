@@ -21,7 +21,15 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from study.base.errors import UserError
 from study.base.seeding import derive
-from study.spaces.space import Arm, Space, check_unchanged, complete, identity, planned_trials
+from study.spaces.space import (
+    Arm,
+    Searched,
+    Space,
+    check_unchanged,
+    complete,
+    identity,
+    planned_trials,
+)
 from study.sweep.design import number_at, quantile, whole_number_at
 from study.trial.config import Flat, TrialConfig, kind_of
 
@@ -171,6 +179,8 @@ class ArmSearch:
 
     def __init__(self, space: Space, arm: Arm, journal: Journal) -> None:
         self.space, self.arm = space, arm
+        self._searched = space.searched(arm)
+        self._baselines = space.baselines_of(arm)
         self.seed = search_seed(space, arm.search)
         self._planned = planned_trials(space)  # counting a grid means laying it out
         timing = ("train.steps", "train.evaluate_every")
@@ -214,6 +224,10 @@ class ArmSearch:
         pruned = trial.state == TrialState.PRUNED
         return max(trial.intermediate_values) if pruned else None
 
+    def source(self, number: int) -> str:
+        """Whose settings a trial tries; empty where they are drawn."""
+        return self._baselines[number].source if number < len(self._baselines) else ""
+
     @property
     def remaining(self) -> int:
         """Trials still to be asked for."""
@@ -240,7 +254,7 @@ class ArmSearch:
 
     def _settings(self, number: int, choose: Callable[[str], Any]) -> Flat:
         settings: Flat = {"seed": trial_seed(self.seed, number), **self.arm.settings}
-        for name, searched in self.space.search.items():
+        for name, searched in self._searched.items():
             if searched.active(complete(settings)):
                 value = choose(name)
                 if searched.values is not None:
@@ -254,8 +268,11 @@ class ArmSearch:
         What is drawn goes by the trial's number and the parameter: the same however often the
         sweep was resumed, and in every arm, so that no arm is luckier with its draws than another.
         """
-        searched = self.space.search[name]
-        self._study.sampler = self._sampler(trial.number, name)
+        searched = self._searched[name]
+        given = self._baselines[trial.number].settings if self.source(trial.number) else {}
+        self._study.sampler = (
+            _Given(given[name], searched) if name in given else self._sampler(trial.number, name)
+        )
         if searched.values is not None:
             # As JSON text, because to Optuna's choices true and 1 are the same.
             return trial.suggest_categorical(name, [json.dumps(v) for v in searched.values])
@@ -333,6 +350,25 @@ def rerun_seed(seed: int, index: int) -> int:
 def confirmation_seed(seed: int, index: int) -> int:
     """The same in every arm; no trial and no rerun has it, but for a chance of 2^-30 a pair."""
     return derive(seed, "confirmation", index)
+
+
+class _Given(BaseSampler):
+    """One value, as Optuna is asked for it."""
+
+    def __init__(self, value: Any, searched: Searched) -> None:
+        scaled = 1 - value if searched.log_below_one else value
+        self._value = scaled if searched.values is None else json.dumps(value)
+
+    def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self, study: Any, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._value
 
 
 class DesignSampler(BaseSampler):

@@ -254,6 +254,91 @@ def test_a_condition_that_some_arms_meet_is_searched_in_those(tmp_path: Path) ->
     assert Searched(low=0, high=1, when={"a": (1, 2), "b": ("x",)}).active({"a": 2, "b": "x"})
 
 
+OWN = GOOD.replace(
+    'irnn = { model.cell = "elman", ',
+    'irnn = { train.lr = { low = 0.00001, high = 0.001, log = true }, model.cell = "elman", ',
+)
+
+
+def test_an_arm_may_search_a_range_of_its_own(tmp_path: Path) -> None:
+    space = load(OWN, tmp_path)
+    lows = {arm.slug: space.searched(arm)["train.lr"].low for arm in space.arms()}
+    assert {low for slug, low in lows.items() if slug.startswith("irnn")} == {0.00001}
+    assert {low for slug, low in lows.items() if not slug.startswith("irnn")} == {0.001}
+    assert all(list(space.searched(arm)) == list(space.search) for arm in space.arms())
+    irnn = next(arm for arm in space.arms() if arm.slug.startswith("irnn"))
+    assert "train.lr" not in irnn.settings
+    assert space.example(irnn)["train.lr"] == 0.00001
+    assert Space.model_validate_json(json.dumps(space.described())) == space
+
+
+def test_a_range_of_its_own_keeps_the_condition_and_the_others_range(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        'init.bias.name = "forget" }',
+        'init.bias = { name = "forget", value = { low = 1.0, high = 2.0 } } }',
+    )
+    space = load(text, tmp_path)
+    lstm = next(arm for arm in space.arms() if arm.slug.startswith("lstm"))
+    searched = space.searched(lstm)["init.bias.value"]
+    assert (searched.low, searched.when) == (1.0, {"model.cell": ("lstm",)})
+
+
+def test_a_study_without_ranges_of_its_own_is_what_it_was(tmp_path: Path) -> None:
+    """So that the journals of earlier versions go on; and an arm with one may be added later."""
+    before = load(GOOD, tmp_path)
+    assert "ranges" not in before.described()
+    now = load(OWN, tmp_path)
+    with pytest.raises(UserError, match="ranges"):
+        check_unchanged(now, identity(before))
+    fourth = 'own = { model.cell = "gru", train.lr = { low = 0.01, high = 0.1 } }'
+    added = load(GOOD.replace("[compare]", f"{fourth}\n\n[compare]", 1), tmp_path)
+    check_unchanged(added, identity(before))
+
+
+def test_a_grid_has_the_values_of_the_arm(tmp_path: Path) -> None:
+    text = """
+[study]
+sampler = "grid"
+
+[compare.network]
+a = { model.cell = "elman" }
+b = { model.cell = "lstm", train.lr = { values = [0.5, 0.25] } }
+
+[search]
+train.lr = [0.1, 0.2]
+"""
+    space = load(text, tmp_path)
+    a, b = space.arms()
+    assert [s["train.lr"] for s in space.grid(a)] == [0.1, 0.2]
+    assert [s["train.lr"] for s in space.grid(b)] == [0.5, 0.25]
+
+
+LE = """
+[[baseline]]
+source = "Le et al. (2015)"
+where = { network = "irnn" }
+train.lr = 0.01
+"""
+
+
+def test_a_baseline_is_of_the_arms_it_names(tmp_path: Path) -> None:
+    space = load(GOOD + LE, tmp_path)
+    told = {arm.slug: [b.source for b in space.baselines_of(arm)] for arm in space.arms()}
+    assert {slug for slug, sources in told.items() if sources} == {"irnn,5", "irnn,10"}
+    assert Space.model_validate_json(json.dumps(space.described())) == space
+    everywhere = load(GOOD + LE.replace('where = { network = "irnn" }', ""), tmp_path)
+    assert all(everywhere.baselines_of(arm) for arm in everywhere.arms())
+
+
+def test_a_baseline_changes_a_study_and_comes_with_an_arm(tmp_path: Path) -> None:
+    before = load(GOOD, tmp_path)
+    assert "baselines" not in before.described()
+    with pytest.raises(UserError, match="baselines"):
+        check_unchanged(load(GOOD + LE, tmp_path), identity(before))
+    added = GOOD.replace("[compare]", 'own = { model.cell = "gru" }\n\n[compare]', 1)
+    check_unchanged(load(added + LE.replace("irnn", "own"), tmp_path), identity(before))
+
+
 # What a bad file is told
 
 BAD = {
@@ -342,6 +427,59 @@ BAD = {
     "when of a misspelt value": (
         '[search]\ntrain.lr = { values = [1.0], when = { model.cell = "lstmm" } }',
         "never active",
+    ),
+    "a range of an arm's own alone": (
+        "[compare.a]\nx = { train.lr = { low = 0.1, high = 0.2 } }",
+        "[search] has none",
+    ),
+    "a range of an arm's own with a condition": (
+        "[search]\ntrain.lr = [0.1]\n[compare.a]\n"
+        'x = { train.lr = { values = [0.2], when = { model.cell = "lstm" } } }',
+        "when belongs to train.lr in [search]",
+    ),
+    "a range of an arm's own that cannot be": (
+        "[search]\ntrain.lr = [0.1]\n[compare.a]\nx = { train.lr = { low = 0.2, high = 0.1 } }",
+        "[compare.a] x train.lr: low must be below high",
+    ),
+    "a value of an arm's own that cannot be": (
+        "[search]\ntrain.lr = [0.1]\n[compare.a]\nx = { train.lr = { values = [-1.0] } }",
+        "train.lr",
+    ),
+    "ranges of two axes": (
+        "[search]\ntrain.lr = [0.1]\n[compare.a]\nx = { train.lr = { values = [0.2] } }\n"
+        "[compare.b]\ny = { train.lr = { values = [0.3] } }",
+        "[compare.a] too",
+    ),
+    "baseline is no list": ("[baseline]\ntrain.lr = 0.1", "[[baseline]]"),
+    "baseline without a source": ("[[baseline]]\ntrain.lr = 0.1", "needs its source"),
+    "baseline of nothing": ('[[baseline]]\nsource = "x"', "sets nothing"),
+    "baseline of what is not searched": (
+        '[[baseline]]\nsource = "x"\ntrain.lr = 0.1',
+        "train.lr is not in [search]",
+    ),
+    "baseline out of the range": (
+        '[search]\ntrain.lr = { low = 0.1, high = 0.2 }\n[[baseline]]\nsource = "x"\ntrain.lr = 0.3',
+        "outside of what [search] has",
+    ),
+    "baseline of a misspelt label": (
+        '[search]\ntrain.lr = [0.1]\n[compare]\nmodel.hidden = [4, 5]\n[[baseline]]\nsource = "x"\n'
+        'where = { model.hidden = "6" }\ntrain.lr = 0.1',
+        "where",
+    ),
+    "baseline of a misspelt axis": (
+        '[search]\ntrain.lr = [0.1]\n[[baseline]]\nsource = "x"\nwhere = { nett = "6" }\ntrain.lr = 0.1',
+        "nett",
+    ),
+    "more baselines than trials": (
+        "[study]\ntrials = 1\n[search]\ntrain.lr = [0.1]\n"
+        + '[[baseline]]\nsource = "x"\ntrain.lr = 0.1\n' * 2,
+        "2 baselines and 1 trials",
+    ),
+    "baseline that is not active": (
+        '[search]\nclip.name = ["none", "norm"]\n'
+        'clip.threshold = { low = 1, high = 2, when = { clip.name = "norm" } }\n'
+        '[[baseline]]\nsource = "x"\nclip = { name = "none", threshold = 1.5 }',
+        "is not active",
     ),
     "set twice, fixed and search": (
         "[fixed]\ntrain.lr = 0.1\n[search]\ntrain.lr = [1.0]",

@@ -66,6 +66,48 @@ def test_an_arm_gets_exactly_its_budget_within_the_bounds(sampler: str, tmp_path
     assert {t.state for t in search.trials} == {TrialState.COMPLETE}
 
 
+PUBLISHED: dict[str, Any] = {
+    "source": "a paper",
+    "where": {"cell": "lstm"},
+    "settings": {"train.lr": 0.05, "clip.name": "norm", "clip.threshold": 1.0},
+}
+
+
+@pytest.mark.parametrize("sampler", ["sobol", "random", "tpe"])
+def test_a_baseline_is_the_first_trial_of_its_arm_and_the_rest_are_drawn_as_ever(
+    sampler: str, tmp_path: Path
+) -> None:
+    plain = open_searches(space(sampler=sampler), tmp_path / "plain")
+    with_it = open_searches(space(sampler=sampler, baselines=(PUBLISHED,)), tmp_path / "with")
+    before, after = ({slug: finish(s) for slug, s in each.items()} for each in (plain, with_it))
+    assert after["gru"] == before["gru"]
+    assert after["lstm"][1:] == before["lstm"][1:]
+    first = after["lstm"][0]
+    assert PUBLISHED["settings"].items() <= first.items()
+    assert first["model.hidden"] == before["lstm"][0]["model.hidden"]
+    assert [with_it["lstm"].source(k) for k in (0, 1)] == ["a paper", ""]
+    assert with_it["gru"].source(0) == ""
+
+
+def test_an_arm_draws_from_a_range_of_its_own_at_the_same_quantiles(tmp_path: Path) -> None:
+    own = {"cell": {"gru": {"train.lr": {"low": 0.01, "high": 1.0, "log": True}}}}
+    found = {
+        slug: finish(s) for slug, s in open_searches(space(ranges=own), tmp_path / "j").items()
+    }
+    for lstm, gru in zip(found["lstm"], found["gru"], strict=True):
+        assert gru["train.lr"] == pytest.approx(10 * lstm["train.lr"])
+        assert gru["model.hidden"] == lstm["model.hidden"]
+
+
+def test_of_a_momentum_the_baseline_is_the_momentum(tmp_path: Path) -> None:
+    searched = {"train.momentum": {"low": 0.5, "high": 0.99, "log_below_one": True}}
+    given = {"source": "a paper", "settings": {"train.momentum": 0.9}}
+    fixed = {"train.optimizer": "sgd", "train.steps": 80}
+    s = space(search=searched, fixed=fixed, baselines=(given,))
+    search = open_searches(s, tmp_path / "j")["lstm"]
+    assert finish(search)[0]["train.momentum"] == pytest.approx(0.9)
+
+
 @pytest.mark.parametrize("sampler", ["sobol", "random"])
 def test_a_resumed_search_draws_what_an_uninterrupted_one_draws(
     sampler: str, tmp_path: Path
