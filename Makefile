@@ -24,6 +24,7 @@ check: install lint types test
 docs: install
 	$(BIN)/python -m study.commands.cell_page > docs/cells.md
 	$(BIN)/python -m study.commands.task_page > docs/tasks.md
+	$(BIN)/python -m study.commands.findings_page
 
 lint: install
 	$(BIN)/ruff check .

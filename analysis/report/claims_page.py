@@ -48,8 +48,12 @@ def write_page(
     pictures.mkdir(parents=True, exist_ok=True)
     verdicts = {claim.number: claim.verdict(studies) for claim in claims}
     parts = [opening.strip(), "", "## The verdicts", "", _table(claims, verdicts), ""]
-    for claim in claims:
+    tested = [c for c in claims if verdicts[c.number].outcome != NOT_TESTED]
+    for claim in tested:
         parts += _section(claim, verdicts[claim.number], studies, pictures, beside)
+    if rest := [c for c in claims if c not in tested]:
+        parts += ["## Not tested", ""]
+        parts += [f"- **{c.number}** {verdicts[c.number].reason} ({c.source})" for c in rest]
     page = folder / "findings.md"
     page.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
     return page
@@ -59,8 +63,10 @@ def _table(claims: list[Claim], verdicts: dict[int, Verdict]) -> str:
     lines = ["| | claim | verdict |", "|---|---|---|"]
     for claim in claims:
         verdict = verdicts[claim.number].outcome
-        shown = verdict if verdict == NOT_TESTED else f"**{verdict}**"
-        lines.append(f"| {claim.number} | [{claim.text}](#{_anchor(claim)}) | {shown} |")
+        if verdict == NOT_TESTED:
+            lines.append(f"| {claim.number} | {claim.text} | [{verdict}](#not-tested) |")
+        else:
+            lines.append(f"| {claim.number} | [{claim.text}](#{_anchor(claim)}) | **{verdict}** |")
     return "\n".join([*lines, "", f"{tally(list(verdicts.values()))}."])
 
 
@@ -71,9 +77,7 @@ def _anchor(claim: Claim) -> str:
 def _section(
     claim: Claim, verdict: Verdict, studies: Studies, pictures: Path, beside: str
 ) -> list[str]:
-    lines = [f"### {claim.number} {claim.name}", "", f"**{claim.text}** {claim.source}.", ""]
-    if verdict.outcome == NOT_TESTED:
-        return [*lines, f"*Not tested.* {verdict.reason}", ""]
+    lines = [f"## {claim.number} {claim.name}", "", f"**{claim.text}** {claim.source}.", ""]
     lines += [f"*{verdict.outcome.capitalize()}*, by {listing([f'`{s}`' for s in claim.studies])}."]
     if verdict.needed is not None:
         lines[-1] += f" About {verdict.needed} runs an arm would decide what is open."

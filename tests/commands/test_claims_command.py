@@ -29,7 +29,8 @@ def test_a_page_has_every_claim(longlag) -> None:
     code, out, _ = longlag("claims", "--out", "page")
     assert code == 0
     assert "page: page/findings.md" in out
-    assert Path("page/findings.md").read_text(encoding="utf-8").count("\n### ") == 29
+    text = Path("page/findings.md").read_text(encoding="utf-8")
+    assert text.count("\n- **") == 29
 
 
 def test_what_is_no_claim_is_told_in_one_line(longlag) -> None:
