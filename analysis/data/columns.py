@@ -149,6 +149,10 @@ RUNS: Columns = {
     "parameters": ("float64", "trained numbers in the network"),
     "wall_seconds": ("float64", "duration of the run"),
     "seconds_per_step": ("float64", "seconds an update"),
+    "operations_per_update": (
+        "float64",
+        "floating-point operations of an update's matrix products, forward and back",
+    ),
     "seed": ("str", "the run's seed"),
 }
 

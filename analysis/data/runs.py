@@ -252,7 +252,8 @@ def _run_row(
     outcome = run.tags.get("outcome") or {"RUNNING": "running", "FAILED": "failed"}.get(
         run.status, "interrupted"
     )
-    budget = number(run.params.get("train.steps"))
+    budget = metric("budget")  # that of operations may end before train.steps
+    budget = number(run.params.get("train.steps")) if math.isnan(budget) else budget
     return {
         **{name: arm[name] for name in ("arm", "search", "task", "architecture")},
         "run_id": run.run_id,
@@ -286,6 +287,7 @@ def _run_row(
         "parameters": metric("parameters"),
         "wall_seconds": metric("wall_seconds"),
         "seconds_per_step": metric("seconds_per_step"),
+        "operations_per_update": metric("operations_per_update"),
         "seed": run.params.get("seed", ""),
         "baseline": run.tags.get("baseline", ""),
         "confirms": run.tags.get("confirms") or run.tags.get("repeats", ""),

@@ -120,6 +120,8 @@ class TrialRecord:
             "clip_rate": r["clip_rate"],
             "skipped_steps": r.get("skipped_steps"),  # none in what an earlier version spooled
             "parameters": r["parameters"],
+            "budget": r.get("budget"),
+            "operations_per_update": r.get("operations"),
             "wall_seconds": r["wall_seconds"],
             "seconds_per_step": r["seconds_per_step"],
         }

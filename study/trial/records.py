@@ -26,9 +26,10 @@ class Result:
     "solved" when the task's criterion was met on the validation set and then on sequences that had not
     been looked at (`Task.confirmation`); of a data set when, after all updates, the parameters of the
     best validation loss meet it on the test set, or on the validation set where the test set is not to
-    be read. "budget" when the updates or the patience ran out, "pruned" when the caller stopped it,
-    "diverged" when the clipped gradient was not finite or an explosion of the training loss lasted: see
-    `study.trial.divergence.Divergence`.
+    be read. "budget" when the updates, the seconds or the patience ran out, "pruned" when the caller
+    stopped it, "diverged" when the clipped gradient was not finite or an explosion of the training loss
+    lasted: see `study.trial.divergence.Divergence`.
+    ``budget`` is that in updates, and ``operations`` those of one update: see `study.trial.operations`.
     ``clip_rate`` is the share of ``steps`` in which the rule changed the gradient. ``score`` is what
     a search minimizes: see `score`. ``test`` is empty unless asked for. ``seconds_per_step`` is
     processor time, which what else runs on the machine distorts least; ``wall_seconds`` counts
@@ -48,6 +49,8 @@ class Result:
     skipped_steps: int
     wall_seconds: float
     seconds_per_step: float
+    budget: int
+    operations: int
     test: dict[str, float] = field(default_factory=dict)
     beyond: dict[str, dict[str, float]] = field(default_factory=dict)
 

@@ -140,6 +140,16 @@ class TrainConfig(Section):
         default=0.0, ge=0, description="standard deviation of noise added to training inputs"
     )
     steps: int = Field(default=1000, ge=1, description="budget, updates")
+    operations: float = Field(
+        default=0.0,
+        ge=0,
+        description="budget, floating-point operations, where they end before the updates; 0: none",
+    )
+    seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="budget, seconds of processor time of training alone; 0: none. Not repeatable",
+    )
     engine: Literal["auto", "native", "reference"] = "auto"
     evaluate_every: int = Field(default=50, ge=1, description="updates between two validations")
     patience: int = Field(

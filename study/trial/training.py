@@ -24,6 +24,7 @@ from study.trial.config import TrialConfig
 from study.trial.construction import build_model
 from study.trial.divergence import Divergence
 from study.trial.guessing import guesses
+from study.trial.operations import per_update
 from study.trial.patience import Patience
 from study.trial.probing import Probing
 from study.trial.records import Evaluation, Outcome, Record, Result, Trained
@@ -52,18 +53,26 @@ class Update:
     found: bool = False  # a guess that solves the training sample, to be validated at once
 
 
-def score(outcome: Outcome, steps: int, budget: int, best_loss: float, chance_loss: float) -> float:
+def score(outcome: Outcome, spent: float, best_loss: float, chance_loss: float) -> float:
     """What a search minimizes: first that a trial solves its task, then how soon, else its loss.
 
-    A trial that ended because it had solved its task scores steps/budget - 1, in [-1, 0]; any other its
+    ``spent`` is the share of the budget that was used: of its updates or seconds, whichever is larger. A
+    trial that ended because it had solved its task scores spent - 1, in [-1, 0]; any other its
     best validation loss over chance, at least 0; a diverged one 10.
     """
     if outcome == "diverged":
         return DIVERGED_SCORE
     if outcome == "solved":
-        return steps / budget - 1
+        return spent - 1
     relative = best_loss / chance_loss
     return relative if relative < DIVERGED_SCORE else DIVERGED_SCORE  # also of NaN
+
+
+def updates_within(settings: TrainConfig, operations: int) -> int:
+    """The budget in updates, of which each takes so many operations; one at least."""
+    if not settings.operations or not operations:
+        return settings.steps
+    return max(1, min(settings.steps, int(settings.operations // operations)))
 
 
 def train(
@@ -83,6 +92,8 @@ def train(
     task, settings = config.task, config.train
     model = build_model(config)
     validation = task.validation()
+    operations = per_update(config, model, validation)
+    budget = updates_within(settings, operations)
     probing = Probing(config, validation, dear=dear)
     yield from probing.at("init", 0, model)
 
@@ -104,11 +115,11 @@ def train(
         if stop:
             outcome = "pruned"
             break
-        if step >= settings.steps or patience.is_over:
+        if step >= budget or patience.is_over or 0 < settings.seconds <= training_seconds:
             outcome = "budget"
             break
         started = time.process_time()
-        most = min(settings.evaluate_every, settings.steps - step)
+        most = min(settings.evaluate_every, budget - step)
         window, is_lost = _window(loop, divergence, most)
         step += len(window)
         training_seconds += time.process_time() - started
@@ -132,7 +143,7 @@ def train(
                 outcome, best, best_step = "solved", scores, step
                 best_parameters = deepcopy(model.state_dict())
         stop = yield Evaluation(step, values | _named("validation", scores))
-        if outcome is None and not stop and step < settings.steps:
+        if outcome is None and not stop and step < budget:
             yield from probing.within(step, model)
     yield from probing.at("final", step, model)
 
@@ -145,7 +156,9 @@ def train(
         tested = evaluate(model, task, task.test(), config.decoder.beam)
         tested[MET] = float(task.solved(tested))
     longer = _beyond(model, task) if test and outcome == "solved" else {}
-    reached = score(outcome, step, settings.steps, best["loss"], task.chance_loss)
+    spent = training_seconds / settings.seconds if settings.seconds else 0.0
+    share = min(1.0, max(step / budget, spent))
+    reached = score(outcome, share, best["loss"], task.chance_loss)
     if outcome == "budget" and not task.ends_when_solved:
         outcome = "solved" if task.solved(tested or best) else outcome
     yield Result(
@@ -160,6 +173,8 @@ def train(
         skipped_steps=skipped,
         wall_seconds=time.perf_counter() - began,
         seconds_per_step=training_seconds / max(step, 1),
+        budget=budget,
+        operations=operations,
         test=tested,
         beyond=longer,
     )

@@ -134,7 +134,7 @@ def test_a_validation_within_a_spike_is_no_best_and_no_end(monkeypatch: pytest.M
 
 def test_a_score_is_a_number_whatever_the_loss_was() -> None:
     for loss in (math.nan, math.inf, 1e300):
-        assert score("budget", 10, 10, loss, 0.5) == DIVERGED_SCORE
+        assert score("budget", 1.0, loss, 0.5) == DIVERGED_SCORE
 
 
 def test_guesses_go_on_from_a_start_that_is_not_finite() -> None:

@@ -593,12 +593,12 @@ def test_initial_parameters_are_not_the_training_data() -> None:
 
 def scores_to_order() -> Iterator[tuple[float, float]]:
     """Pairs (better, worse)."""
-    sooner = score("solved", 10, 100, 0.001, 1.0)
-    later = score("solved", 100, 100, 0.0001, 1.0)
-    good = score("budget", 100, 100, 0.2, 1.0)
-    poor = score("budget", 100, 100, 0.9, 1.0)
-    awful = score("budget", 100, 100, 1e9, 1.0)
-    diverged = score("diverged", 3, 100, 0.1, 1.0)
+    sooner = score("solved", 0.1, 0.001, 1.0)
+    later = score("solved", 1.0, 0.0001, 1.0)
+    good = score("budget", 1.0, 0.2, 1.0)
+    poor = score("budget", 1.0, 0.9, 1.0)
+    awful = score("budget", 1.0, 1e9, 1.0)
+    diverged = score("diverged", 0.03, 0.1, 1.0)
     yield from [(sooner, later), (later, good), (good, poor), (poor, diverged)]
     assert awful <= diverged
 
