@@ -64,8 +64,9 @@ def test_every_step_read_is_counted_and_what_writes_is() -> None:
     c = config(**{"task.name": "copy", "task.length": 60, "model.cell": "gru"})
     model, batch = build_model(c), c.task.validation()
     assert of_sequence(model, batch) == _count(model, batch.take(slice(0, 1)))
-    written = config(**{"task.name": "number-words", "attention": "soft"})
-    plain = config(**{"task.name": "number-words"})
+    words = {"task.name": "number-words", "model.hidden": 8, "train.batch": 4}
+    written = TrialConfig.from_flat(words | {"attention": "soft", "decoder.context": "attention"})
+    plain = TrialConfig.from_flat(words)
     counts = [of_sequence(build_model(c), c.task.validation()) for c in (written, plain)]
     assert counts[0] > counts[1] > 0
 
