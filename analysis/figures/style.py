@@ -55,6 +55,12 @@ class Look:
         given = {"color": self.color, "linestyle": self.dashes, "linewidth": 2.0} | changes
         return Line2D([], [], label=plain(label), **given)
 
+    def point(self, label: str) -> Line2D:
+        """A legend entry."""
+        return Line2D(
+            [], [], label=plain(label), color=self.color, marker=self.marker, linestyle="none"
+        )
+
 
 def looks(architectures: Sequence[str]) -> dict[str, Look]:
     """One look each. With several axes ("lstm · norm") the first chooses the colour, the rest dashes."""

@@ -264,6 +264,7 @@ class _Arm:
             "wall_seconds": steps * 0.008,
             "seconds_per_step": 0.008 * g.uniform(0.9, 1.1),
             "parameters": 17217.0,
+            "operations_per_update": 3e6,
             "clip_rate": 0.1,
             "solved": float(outcome == "solved"),
             "diverged": float(outcome == "diverged"),
