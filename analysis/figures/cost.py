@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from analysis.data.runs import Results
 from analysis.data.wording import listing
 from analysis.figures import Drawing, Missing, figure, style
-from analysis.findings.summary import CONFIRMED
-from analysis.statistics.aggregates import normalized
+from analysis.findings.quality import with_quality
 from analysis.statistics.pareto import front
 
 LEAST = 10.0  # times its lower end that an axis reaches
@@ -72,26 +71,11 @@ def cost(results: Results) -> Drawing:
 
 
 def _confirmed(results: Results) -> pd.DataFrame:
-    """Ended confirmations with a quality; of a task of unknown chance those that solved it."""
-    runs = results.confirmations
-    runs = runs[runs["outcome"].isin(CONFIRMED)]
-    quality = [
-        _quality(
-            bool(row["solved"]), float(row["test_loss"]), results.tasks[row["task"]].chance_loss
-        )
-        for row in runs.to_dict("records")
-    ]
+    runs = with_quality(results)
     return runs.assign(
-        quality=np.array(quality, dtype=float),
         seconds=runs["seconds_per_step"] * runs["steps"],
         operations=runs["operations_per_update"] * runs["steps"] / 1e9,
-    ).dropna(subset="quality")
-
-
-def _quality(solved: bool, loss: float, chance: float | None) -> float:
-    if solved:
-        return 1.0
-    return math.nan if chance is None else max(0.0, float(normalized([loss], chance)[0]))
+    )
 
 
 def _table(runs: pd.DataFrame, order: list[str]) -> pd.DataFrame:

@@ -28,9 +28,11 @@ from analysis.figures import CHAPTERS, FigureEntry, Missing, in_order, style
 from analysis.findings import reach
 from analysis.findings.decisions import decisions
 from analysis.findings.links import links
+from analysis.findings.overview import overview
 from analysis.findings.pruning import pruning
 from analysis.findings.sentences import findings
 from analysis.findings.summary import importances, pairs, summarize
+from analysis.report import study_claims
 from analysis.statistics.few_runs import Interval
 from study.tracking import ui_pages
 
@@ -78,7 +80,7 @@ def _uncollected() -> Iterator[None]:
 def write_report(
     store: Reader, study_name: str, out: Path, ui: str = UI, failed: list[str] | None = None
 ) -> Path:
-    """Write index.html, figures/ and tables/ below ``out``; returns the page's path.
+    """Write index.html, index.md, figures/ and tables/ below ``out``; returns the page's path.
 
     A figure that raises an exception is told on the page, and in a line added to ``failed``. Reads the
     store only. Raises UserError when there is no such study.
@@ -106,9 +108,11 @@ def write_report(
     }
     _write_tables(tables, out / "tables")
     (out / "space.json").write_text(_json(results.space), encoding="utf-8")
-    page = out / "index.html"
-    page.write_text(_render(results, summary, tables["pairs"], shown, ui), encoding="utf-8")
-    return page
+    claims = study_claims.judged(results)
+    for template, name in (("report.html.jinja", "index.html"), ("report.md.jinja", "index.md")):
+        text = _render(template, results, summary, tables, shown, claims, ui)
+        (out / name).write_text(text, encoding="utf-8")
+    return out / "index.html"
 
 
 def _draw(
@@ -180,15 +184,17 @@ def _write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
 
 
 def _render(
+    template: str,
     results: Results,
     summary: pd.DataFrame,
-    compared: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
     shown: Sequence[Shown],
+    claims: Sequence[study_claims.Judged],
     ui: str,
 ) -> str:
     environment = Environment(
         loader=PackageLoader("analysis.report", "."),
-        autoescape=True,
+        autoescape=template.endswith(".html.jinja"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -202,11 +208,19 @@ def _render(
         "counted": wording.counted,
         "duration": wording.duration,
         "prose": prose,
+        "md": markdown,
     }
-    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    css, script = (
+        Path(__file__).with_name(name).read_text(encoding="utf-8")
+        for name in ("report.css", "report.js")
+    )
     looks = style.looks(results.architectures)
-    return environment.get_template("report.html.jinja").render(
-        css=Markup(css),  # our own file, with nothing of the store in it
+    return environment.get_template(template).render(
+        # Our own files, with nothing of the store in them.
+        css=Markup(css),
+        script=Markup(script),
+        first=overview(results, summary, tables["decisions"]),
+        claims=claims,
         study=results.study,
         space=_UNKNOWN_SPACE | dict(results.space),
         space_json=_json(results.space),
@@ -221,7 +235,7 @@ def _render(
         ranges={name: _range(spec) for name, spec in results.searched.items()},
         tasks=[_task_tables(results, key, summary) for key in results.tasks],
         colors={name: look.color for name, look in looks.items()},
-        pairs=_matrices(compared),
+        pairs=_matrices(tables["pairs"]),
         figures=[figure for figure in shown if figure.picture],
         chapters=CHAPTERS,
         missing=[figure for figure in shown if not figure.picture],
@@ -324,6 +338,13 @@ def _matrices(compared: pd.DataFrame) -> list[dict[str, Any]]:
         names = list(dict.fromkeys(own["architecture"]))
         found.append({"task": task, "names": names, "cells": cells})
     return found
+
+
+def markdown(text: str) -> str:
+    """A text as Markdown shows it: one line, with nothing in it that means something there."""
+    line = " ".join(str(text).split())
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]|#])", r"\\\1", line)
 
 
 def prose(text: str) -> Markup:

@@ -99,7 +99,10 @@ def test_page_is_self_contained_and_well_formed(written: Path) -> None:
     page = read(written / "index.html")
     assert page.sources
     assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
-    assert "<script" not in (written / "index.html").read_text(encoding="utf-8")
+    ours = Path("analysis/report/report.js").read_text(encoding="utf-8")
+    text = (written / "index.html").read_text(encoding="utf-8")
+    assert "<script" not in text.replace(f"<script>\n{ours}", "")
+    assert not re.search(r"\b(?:src|href)=\"https?://(?!127\.0\.0\.1)", text)
     for file in re.findall(
         r'href="((?:tables|figures)/[^"]+|space\.json)"', (written / "index.html").read_text()
     ):
@@ -184,7 +187,9 @@ def test_names_from_the_store_are_escaped(tmp_path: Path) -> None:
         trials=2, architectures={HOSTILE: ARCHITECTURES["lstm"]}, tasks=ADDING, question=HOSTILE
     )
     page = write_report(store, "synthetic", tmp_path)
-    assert "<script" not in page.read_text(encoding="utf-8")
+    ours = Path("analysis/report/report.js").read_text(encoding="utf-8")
+    assert "<script" not in page.read_text(encoding="utf-8").replace(f"<script>\n{ours}", "")
+    assert "<script" not in page.with_name("index.md").read_text(encoding="utf-8")
     assert '<script>alert("1")</script>' in read(page).text
     assert "49" not in re.findall(r"\{\{ 7\*7 \}\}|\b49\b(?= &)", read(page).text)
 
