@@ -38,10 +38,10 @@ def asides(studies: Studies) -> list[str]:
     for name, ratio in _ratios(studies).items():
         table = runs(studies, STUDY, name)
         middle = table["steps_to_solve"].median()
-        told.append(
-            f"{name}, {short(ratio, 2)} times the mean norm: {int(table['solved'].sum())} of {len(table)} "
-            f"in {short(float(middle))} updates"
-        )
+        solved = int(table["solved"].sum())
+        when = f" in {short(float(middle))} updates" if solved else ""
+        norms = f"{short(ratio, 2)} times the mean norm"
+        told.append(f"{name}, {norms}: {solved} of {len(table)}{when}")
     return [listing(told)]
 
 

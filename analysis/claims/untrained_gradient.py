@@ -5,7 +5,7 @@ import pandas as pd
 from analysis.claims.claim import Answer, Claim, NotTested, Studies, define, percent
 from analysis.claims.evidence import runs
 from analysis.claims.questions import within
-from analysis.data.wording import short
+from analysis.data.wording import ten_to
 from analysis.statistics.sign_test import Split, sign_test
 
 STUDY = "claim-untrained-gradient"
@@ -40,8 +40,8 @@ def _larger(studies: Studies, x: str, y: str) -> Answer:
     split = Split(int((d > 0).sum()), int((d < 0).sum()), int((d == 0).sum()))
     p = sign_test(split)
     sentence = (
-        f"at the task's lag 10^{short(float(a.median()))} of the gradient is left with {x}, "
-        f"10^{short(float(b.median()))} with {y} ({percent(p)})"
+        f"at the task's lag {ten_to(float(a.median()))} of the gradient is left with {x}, "
+        f"{ten_to(float(b.median()))} with {y} ({percent(p)})"
     )
     ahead = split.better > split.worse
     return Answer(sentence, p if ahead else 1.0, 1.0 if ahead else p)
@@ -51,7 +51,7 @@ def _kept(studies: Studies, arm: str, name: str) -> Answer:
     """Is the gradient at the task's lag within a factor of ten of that at lag 0?"""
     found = _ratios(studies, arm).clip(lower=-300)
     return within(
-        found, -1.0, 1.0, f"with {name} 10^{short(float(found.mean()))} of the gradient is left"
+        found, -1.0, 1.0, f"with {name} {ten_to(float(found.mean()))} of the gradient is left"
     )
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 NOTHING = "–"
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def short(value: float | None, digits: int = 3) -> str:
@@ -27,6 +28,20 @@ def whole(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return short(value)
     return f"{value:,.0f}"
+
+
+def ten_to(exponent: float) -> str:
+    """The number of that base-10 logarithm, which may be one that no float reaches: 4·10⁻⁴⁰, 0.71."""
+    if not math.isfinite(exponent):
+        return "0" if exponent < 0 else short(exponent)
+    if -3 <= exponent < 4:
+        return short(10**exponent, 2)
+    whole_part = math.floor(exponent)
+    digit = round(10 ** (exponent - whole_part))
+    if digit == 10:
+        digit, whole_part = 1, whole_part + 1
+    raised = f"10{str(whole_part).translate(RAISED)}"
+    return raised if digit == 1 else f"{digit}·{raised}"
 
 
 def steps_text(half_life: float, length: float | None = None) -> str:

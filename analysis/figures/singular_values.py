@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from analysis.data.probe_files import Jacobians, Number
 from analysis.data.probed import Found
 from analysis.data.runs import Results
-from analysis.data.wording import counted, short
+from analysis.data.wording import RAISED, counted, short
 from analysis.figures import Drawing, Missing, figure, small_multiples, style
 from analysis.figures.small_multiples import Arm, named
 
@@ -175,7 +175,7 @@ def _shown(results: Results, arms: Mapping[Arm, Tables]) -> str:
 
 def _times(found: tuple[int, float]) -> str:
     lag, log = found
-    number = short(10**log, 2) if -3 < log < 4 else f"10{str(round(log)).translate(style.RAISED)}"
+    number = short(10**log, 2) if -3 < log < 4 else f"10{str(round(log)).translate(RAISED)}"
     return f"{number} over {counted(lag, 'step')}"
 
 

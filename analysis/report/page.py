@@ -76,7 +76,6 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-@_uncollected()
 def write_report(
     store: Reader, study_name: str, out: Path, ui: str = UI, failed: list[str] | None = None
 ) -> Path:
@@ -85,7 +84,18 @@ def write_report(
     A figure that raises an exception is told on the page, and in a line added to ``failed``. Reads the
     store only. Raises UserError when there is no such study.
     """
-    results = read_study(store, study_name)
+    return write_page(read_study(store, study_name), out, ui, failed)
+
+
+@_uncollected()
+def write_page(
+    results: Results,
+    out: Path,
+    ui: str = UI,
+    failed: list[str] | None = None,
+    commands: Sequence[str] = (),
+) -> Path:
+    """As `write_report`, of results that were read already; ``commands`` make them and the page again."""
     out = Path(out)
     for folder in (out, out / "figures", out / "tables"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,7 +120,7 @@ def write_report(
     (out / "space.json").write_text(_json(results.space), encoding="utf-8")
     claims = study_claims.judged(results)
     for template, name in (("report.html.jinja", "index.html"), ("report.md.jinja", "index.md")):
-        text = _render(template, results, summary, tables, shown, claims, ui)
+        text = _render(template, results, summary, tables, shown, claims, ui, commands)
         (out / name).write_text(text, encoding="utf-8")
     return out / "index.html"
 
@@ -191,6 +201,7 @@ def _render(
     shown: Sequence[Shown],
     claims: Sequence[study_claims.Judged],
     ui: str,
+    commands: Sequence[str],
 ) -> str:
     environment = Environment(
         loader=PackageLoader("analysis.report", "."),
@@ -221,6 +232,7 @@ def _render(
         script=Markup(script),
         first=overview(results, summary, tables["decisions"]),
         claims=claims,
+        commands=commands,
         study=results.study,
         space=_UNKNOWN_SPACE | dict(results.space),
         space_json=_json(results.space),

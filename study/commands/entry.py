@@ -12,7 +12,7 @@ from study.base.errors import INTERRUPTED, UserError, one_line
 from study.commands.app import app
 
 # Importing them adds their commands, in the order of the help.
-from study.commands import sweeping, cli, judging, travelling, measuring, benchmarks  # noqa: F401  # isort: skip
+from study.commands import sweeping, cli, comparing, judging, travelling, measuring, benchmarks  # noqa: F401  # isort: skip
 
 
 def main() -> None:

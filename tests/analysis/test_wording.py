@@ -40,3 +40,21 @@ def test_words() -> None:
     assert wording.measured(5297.0) == "5,300"
     assert wording.steps_text(math.inf) == "no decay"
     assert [wording.duration(s) for s in (9, 600, 7200)] == ["9 s", "10 min", "2.0 h"]
+
+
+@pytest.mark.parametrize(
+    ("exponent", "text"),
+    [
+        (-39.4, "4·10⁻⁴⁰"),
+        (-400.0, "10⁻⁴⁰⁰"),
+        (-1.03, "0.093"),
+        (0.0, "1"),
+        (2.3, "200"),
+        (5.0, "10⁵"),
+        (5.999, "10⁶"),
+        (-math.inf, "0"),
+        (math.inf, "∞"),
+    ],
+)
+def test_the_number_of_a_logarithm(exponent: float, text: str) -> None:
+    assert wording.ten_to(exponent) == text

@@ -68,3 +68,17 @@ def test_a_mistake_is_told_in_a_line(
     assert told in err
     assert err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_two_studies_side_by_side(longlag, swept: Path) -> None:
+    assert longlag("export", "tiny", "tiny.longlag")[0] == 0
+    assert longlag("import", "tiny.longlag", "--as", "other")[0] == 0
+    code, out, err = longlag("compare", "tiny", "other", "--out", "page")
+    assert (code, err) == (0, "")
+    assert "tiny · lstm" in out
+    page = Path("page/index.html").read_text(encoding="utf-8")
+    assert "longlag sweep tiny\nlonglag sweep other\nlonglag compare tiny other --out page" in page
+    code, out, err = longlag("compare", "tiny/lstmm")
+    assert (code, out) == (2, "")
+    assert "did you mean 'lstm'" in err
+    assert longlag("compare", "tiny/lstm")[0] == 0
