@@ -77,14 +77,21 @@ def _uncollected() -> Iterator[None]:
 
 
 def write_report(
-    store: Reader, study_name: str, out: Path, ui: str = UI, failed: list[str] | None = None
+    store: Reader,
+    study_name: str,
+    out: Path,
+    ui: str = UI,
+    failed: list[str] | None = None,
+    refresh: int = 0,
 ) -> Path:
     """Write index.html, index.md, figures/ and tables/ below ``out``; returns the page's path.
+
+    With ``refresh`` an open page loads itself anew after so many seconds.
 
     A figure that raises an exception is told on the page, and in a line added to ``failed``. Reads the
     store only. Raises UserError when there is no such study.
     """
-    return write_page(read_study(store, study_name), out, ui, failed)
+    return write_page(read_study(store, study_name), out, ui, failed, refresh=refresh)
 
 
 @_uncollected()
@@ -94,6 +101,7 @@ def write_page(
     ui: str = UI,
     failed: list[str] | None = None,
     commands: Sequence[str] = (),
+    refresh: int = 0,
 ) -> Path:
     """As `write_report`, of results that were read already; ``commands`` make them and the page again."""
     out = Path(out)
@@ -120,7 +128,7 @@ def write_page(
     (out / "space.json").write_text(_json(results.space), encoding="utf-8")
     claims = study_claims.judged(results)
     for template, name in (("report.html.jinja", "index.html"), ("report.md.jinja", "index.md")):
-        text = _render(template, results, summary, tables, shown, claims, ui, commands)
+        text = _render(template, results, summary, tables, shown, claims, ui, commands, refresh)
         (out / name).write_text(text, encoding="utf-8")
     return out / "index.html"
 
@@ -202,6 +210,7 @@ def _render(
     claims: Sequence[study_claims.Judged],
     ui: str,
     commands: Sequence[str],
+    refresh: int,
 ) -> str:
     environment = Environment(
         loader=PackageLoader("analysis.report", "."),
@@ -233,6 +242,7 @@ def _render(
         first=overview(results, summary, tables["decisions"]),
         claims=claims,
         commands=commands,
+        refresh=refresh,
         study=results.study,
         space=_UNKNOWN_SPACE | dict(results.space),
         space_json=_json(results.space),

@@ -9,7 +9,7 @@ import typer
 
 from study.base.errors import UserError, unknown
 from study.base.limits import SEED, WHOLE
-from study.commands.app import app, warn
+from study.commands.app import app
 
 if TYPE_CHECKING:
     from study.trial.config import TrialConfig
@@ -80,44 +80,6 @@ def sample(
         print(f"longlag: {remark}", file=sys.stderr)
     print(text)
     return 0
-
-
-@app.command()
-def report(
-    study: Annotated[str, typer.Argument(help="A study that has been swept in this folder.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Where to write; by default reports/STUDY.")
-    ] = None,
-    source: Annotated[
-        Path | None, typer.Option("--from", help="A file of `longlag export`, in place of a store.")
-    ] = None,
-) -> int:
-    """Write a study's comparison: one HTML page, its figures and its tables."""
-    from longlag import check_ours
-
-    check_ours("analysis")
-    from analysis.report.page import write_report
-    from study.commands.sources import source_of
-    from study.spaces.index import check_study_name
-    from study.tracking.store import SINGLE_RUNS
-
-    if study == SINGLE_RUNS:
-        raise UserError(
-            f"{study!r} has the runs of `longlag train`, each by itself, and no report; name a study"
-        )
-    check_study_name(study)
-    store = source_of(source)
-    folder = Path("reports") / study if out is None else out
-    if out is not None and (str(out) == "." or (out.exists() and not out.is_dir())):
-        raise UserError(f"--out must name a folder of its own, new or old (got {str(out)!r})")
-    try:
-        failed: list[str] = []
-        page = write_report(store, study, folder, failed=failed)
-        warn([*store.notices, *failed])
-    except OSError as error:
-        raise UserError(f"cannot write the report to {folder}: {error.strerror}") from None
-    print(f"report: {page}")
-    return 1 if failed else 0
 
 
 @app.command()

@@ -9,10 +9,9 @@ import typer
 from typer.exceptions import TyperException
 
 from study.base.errors import INTERRUPTED, UserError, one_line
-from study.commands.app import app
 
 # Importing them adds their commands, in the order of the help.
-from study.commands import sweeping, cli, comparing, judging, travelling, measuring, benchmarks  # noqa: F401  # isort: skip
+from study.commands.app import app
 
 
 def main() -> None:
