@@ -9,9 +9,11 @@ import typer
 from typer.exceptions import TyperException
 
 from study.base.errors import INTERRUPTED, UserError, one_line
+from study.commands.app import app
 
 # Importing them adds their commands, in the order of the help.
-from study.commands.app import app
+from study.commands import sweeping, cli, reporting, comparing  # noqa: F401  # isort: skip
+from study.commands import judging, travelling, measuring, benchmarks  # noqa: F401  # isort: skip
 
 
 def main() -> None:

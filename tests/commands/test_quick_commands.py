@@ -59,6 +59,16 @@ def test_what_needs_no_torch_loads_none(words: str, code: int, environment: dict
     assert not loaded(words, environment, code) & (HEAVY | {"torch", "numpy", "sympy"})
 
 
+def test_every_file_with_a_command_is_loaded(environment: dict[str, str]) -> None:
+    """The one import of them looks unused to whatever tidies imports."""
+    files = (ROOT / "study" / "commands").glob("*.py")
+    commands = {f.stem for f in files if "@app.command" in f.read_text(encoding="utf-8")}
+    assert len(commands) > 5
+    assert commands <= {
+        name.removeprefix("study.commands.") for name in loaded("--help", environment)
+    }
+
+
 @pytest.mark.parametrize(
     ("words", "others"),
     [
