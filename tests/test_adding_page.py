@@ -72,9 +72,9 @@ from analysis.figures import FIGURES, style
 two = {name: ARCHITECTURES[name] for name in ("tanh", "lstm")}
 results = read_study(make(trials=3, architectures=two), "synthetic")
 with style.page():
-    drawing = FIGURES["cost"].draw(results)
-    drawing.figure.savefig("cost.png")
-told["cost"] = {"caption": drawing.caption, "panels": len(drawing.figure.axes)}
+    drawing = FIGURES["loss_and_seconds"].draw(results)
+    drawing.figure.savefig("drawn.png")
+told["figure"] = {"caption": drawing.caption, "panels": len(drawing.figure.axes)}
 
 from reconciliation import assert_same
 
@@ -118,13 +118,13 @@ def told(copy: Path) -> dict[str, dict[str, object]]:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert (copy / "cost.png").stat().st_size > 1000
+    assert (copy / "drawn.png").stat().st_size > 1000
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_every_kind_of_the_table_has_an_example():
     kinds = re.findall(r"^\| \[.*?\]\(#(.*?)\) \|", PAGE, re.M)
-    assert len(kinds) == 11
+    assert len(kinds) == 12
     for kind in kinds:
         _, _, section = PAGE.partition(f"\n## {kind.replace('-', ' ').capitalize()}\n")
         assert re.search(r"^(File|At the end of) `", section.partition("\n## ")[0], re.M), kind
@@ -148,7 +148,7 @@ def test_the_examples_keep_the_style_of_the_house(copy):
 def test_every_command_does_what_it_says(told, command):
     answer = told[command]
     assert answer["code"] == 0, answer["said"]
-    named = re.search(r"(?:show \w+|list|sweep|name=|phi=|cell=|probes=) ?([\w-]+)", command)
+    named = re.search(r"(?:show \w+|list|sweep|claims|name=|phi=|cell=|probes=) ?([\w-]+)", command)
     assert named is not None
     expected = "not solved in 2 updates" if " train " in command else named[1]
     assert expected in answer["said"]
@@ -172,8 +172,8 @@ def test_the_cell_is_the_step_of_its_witness(told):
 
 
 def test_the_figure_is_drawn(told):
-    assert told["cost"]["panels"] == 2
-    assert "One point a confirmation run" in told["cost"]["caption"]
+    assert told["figure"]["panels"] == 2
+    assert "One point a confirmation run" in told["figure"]["caption"]
 
 
 def test_a_baseline_without_memory_does_not_solve_the_example_task(told):

@@ -60,7 +60,7 @@ def details(judged: Judged) -> RenderableType:
 def _claim(claim: Claim, verdict: Verdict) -> list[RenderableType]:
     heading = Text(f"{claim.number} {claim.text} ", style="bold")
     heading.append(verdict.outcome, style=_STYLES[verdict.outcome])
-    parts: list[RenderableType] = [heading, Text(claim.source, style="dim")]
+    parts: list[RenderableType] = [heading, Text(f"{claim.name}. {claim.source}", style="dim")]
     grid = Table.grid(padding=(0, 2))
     for answer in verdict.answers:
         grid.add_row(verdict.word(answer), f"{answer.sentence}.")

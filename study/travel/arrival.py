@@ -200,7 +200,15 @@ class _Arrival:
                 "go on here"
             )
             return
-        Journal(journal).absorb(self._journal, self._origin, self._carried.name)
+        ours = Journal(journal)
+        try:
+            ours.absorb(self._journal, self._origin, self._carried.name)
+        except UserError:
+            raise
+        except (ValueError, KeyError, TypeError) as error:  # trials that Optuna would not make
+            raise UserError(
+                f"the file's journal of {self._origin!r} cannot be taken in: {reason(error)}"
+            ) from None
 
     def _arms(
         self, experiment: str, present: Mapping[str, RunRecord], space: Space | None

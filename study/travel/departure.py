@@ -66,11 +66,9 @@ def _carried(store: Store, name: str, record: StudyRecord, folder: Path, lean: b
     for run in runs:
         shown = run.tags.get("role") in _LEAN_ROLES or run.tags.get("trial_key") in chosen
         points[run.run_id] = _last(run, store) if lean and not shown else store.points(run.run_id)
-        wanted = [
-            file for file in store.files(run.run_id) if not lean or file in (SPACE, "config.toml")
-        ]
-        if lean and run.tags.get("role") != "arm":
-            wanted = []
+        wanted = store.files(run.run_id)
+        if lean:
+            wanted = [SPACE] if run.tags.get("role") == "arm" and SPACE in wanted else []
         files[run.run_id] = {file: store.artifact_bytes(run.run_id, file) for file in wanted}
     return Carried(
         name=name,
