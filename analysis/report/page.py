@@ -254,7 +254,7 @@ def _render(
         pruning=pruning(results),
         reruns=len(results.reruns),
         searches=int(results.arms["searches"].max()) if len(results.arms) else 1,
-        ranges={name: _range(spec) for name, spec in results.searched.items()},
+        ranges=_ranges(results),
         tasks=[_task_tables(results, key, summary) for key in results.tasks],
         colors={name: look.color for name, look in looks.items()},
         pairs=_matrices(tables["pairs"]),
@@ -308,6 +308,15 @@ def _one_or_span(values: pd.Series) -> str:
         return wording.NOTHING
     low, high = wording.whole(known.min()), wording.whole(known.max())
     return low if low == high else f"{low} to {high}"
+
+
+def _ranges(results: Results) -> dict[str, str]:
+    """What was searched, in words: in every arm, then where a label has a range of its own."""
+    found = {name: _range(spec) for name, spec in results.searched.items()}
+    for labels in results.space.get("ranges", {}).values():
+        for label, own in labels.items():
+            found |= {f"{name} of {label}": _range(spec) for name, spec in own.items()}
+    return found
 
 
 def _range(spec: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from analysis.figures import FIGURES, Drawing, FigureEntry
 from analysis.findings.pruning import pruning
 from analysis.findings.sentences import findings
 from analysis.findings.summary import summarize
-from analysis.report.page import _range, prose, write_report
+from analysis.report.page import _range, _ranges, prose, write_report
 from analysis.statistics.few_runs import wilson_interval
 from study.tracking.run_record import RunRecord
 
@@ -412,6 +412,14 @@ def test_prose_has_code_and_emphasis_and_nothing_else() -> None:
 )
 def test_a_searched_range_says_on_which_scale(spec: dict[str, Any], words: str) -> None:
     assert _range(spec) == words
+
+
+def test_a_range_of_a_labels_own_is_told_beside_that_of_all() -> None:
+    results = read_study(make(trials=2, architectures=TWO), "synthetic")
+    own = {"architecture": {"lstm": {"train.lr": {"low": 0.5, "high": 0.75}}}}
+    told = _ranges(replace(results, space={**results.space, "ranges": own}))
+    assert told["train.lr of lstm"] == "0.5 to 0.75, uniform"
+    assert "train.lr" in told
 
 
 def test_a_name_that_ends_in_a_number_does_not_run_into_its_value() -> None:
