@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
+from study.engines.denormals import flushed
 from study.networks.model import Model
 from study.networks.predictor import Predictor
 from study.tasks.base import Batch
@@ -19,6 +22,7 @@ _FEW = 16  # steps; what more of them take goes on evenly
 _counted: dict[str, int] = {}
 
 
+@flushed()
 def per_update(config: TrialParts, model: Model, batch: Batch) -> int:
     """Floating-point operations of the matrix products of one update, forward and back, over the whole past.
 
@@ -50,10 +54,28 @@ def _begun(batch: Batch, steps: int) -> Batch:
 
 
 def _count(model: Model, batch: Batch) -> int:
-    counter = FlopCounterMode(display=False)
+    counter = _Counter()
     with torch.no_grad(), _readable(model), counter:
         model(batch)
-    return int(counter.get_total_flops())
+    return counter.total
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up what torch says of its own operations.
+
+    torch's FlopCounterMode follows modules too, and fails on one that returns a parameter.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            self.total += int(count(*args, **(kwargs or {}), out_val=out))
+        return out
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from study.base.errors import UserError
+from study.cells import CELLS
 from study.networks.model import Model
 from study.tasks.base import Batch
 from study.trial.config import TrialConfig
@@ -110,3 +111,17 @@ def test_seconds_end_a_training_and_its_score_says_how_many() -> None:
     assert 2 <= ended.steps < 100_000
     with pytest.raises(UserError, match="seconds"):
         config(**{"train.seconds": -1.0})
+
+
+def test_every_cell_can_be_counted() -> None:
+    counted = 0
+    for name in CELLS:
+        try:
+            c = config(**{"model.cell": name, "task.length": 5})
+        except UserError:
+            continue  # one for a task of its own
+        assert of_sequence(build_model(c), c.task.validation()) > 0, name
+        counted += 1
+    assert counted > len(CELLS) / 2
+    own = TrialConfig.from_flat({"task.name": "influence-balancing", "model.cell": "influence"})
+    assert of_sequence(build_model(own), own.task.validation()) >= 0
