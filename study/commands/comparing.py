@@ -8,6 +8,7 @@ import typer
 
 from study.base.errors import UserError
 from study.commands.app import app, warn
+from study.commands.sources import From, source_of
 
 if TYPE_CHECKING:
     from analysis.data.runs import Results
@@ -20,9 +21,7 @@ def compare(
     names: Annotated[
         list[str], typer.Argument(help="Studies, or networks of them as STUDY/NETWORK.")
     ],
-    source: Annotated[
-        Path | None, typer.Option("--from", help="A file of `longlag export`, in place of a store.")
-    ] = None,
+    source: From = None,
     out: Annotated[Path | None, typer.Option(help="A folder for the same as a page.")] = None,
 ) -> int:
     """Set studies, or some of their networks, side by side on the tasks that they share."""
@@ -38,7 +37,6 @@ def compare(
     from analysis.findings.unpaired import sentences
     from analysis.report.page import SEED, write_page
     from study.commands.comparison_table import table
-    from study.commands.sources import source_of
 
     if out is not None and (str(out) == "." or (out.exists() and not out.is_dir())):
         raise UserError(f"--out must name a folder of its own, new or old (got {str(out)!r})")

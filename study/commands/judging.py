@@ -7,6 +7,7 @@ import typer
 
 from study.base.errors import UserError
 from study.commands.app import app, warn
+from study.commands.sources import From, source_of
 
 if TYPE_CHECKING:
     from analysis.data.runs import Results
@@ -21,9 +22,7 @@ def claims(
     out: Annotated[
         Path | None, typer.Option(help="A folder for the same as a page with figures.")
     ] = None,
-    source: Annotated[
-        Path | None, typer.Option("--from", help="A file of `longlag export`, in place of a store.")
-    ] = None,
+    source: From = None,
 ) -> int:
     """Hold the runs against the literature: each claim is supported, contradicted, or open."""
     from longlag import check_ours
@@ -53,7 +52,6 @@ def claims(
 def _swept(names: set[str], source: Path | None) -> "dict[str, Results]":
     """Those of these studies that are in the file or in this folder's store, with their runs."""
     from analysis.data.runs import read_study
-    from study.commands.sources import source_of
     from study.tracking import database
     from study.tracking.relocation import FOLDER
     from study.tracking.store_address import given_address

@@ -8,6 +8,7 @@ import typer
 
 from study.base.errors import UserError
 from study.commands.app import app, warn
+from study.commands.sources import From, source_of
 
 WATCH_SECONDS = 30
 
@@ -18,9 +19,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Where to write; by default reports/STUDY.")
     ] = None,
-    source: Annotated[
-        Path | None, typer.Option("--from", help="A file of `longlag export`, in place of a store.")
-    ] = None,
+    source: From = None,
     watch: Annotated[
         bool,
         typer.Option("--watch", help="Write it anew every 30 seconds while the study is swept."),
@@ -31,7 +30,6 @@ def report(
 
     check_ours("analysis")
     from analysis.report.page import write_report
-    from study.commands.sources import source_of
     from study.spaces.index import check_study_name
     from study.tracking.store import SINGLE_RUNS
 

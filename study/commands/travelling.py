@@ -7,6 +7,7 @@ import typer
 
 from study.base.errors import UserError
 from study.commands.app import app, warn
+from study.commands.sources import From, source_of
 
 
 @app.command()
@@ -86,9 +87,7 @@ def results(
     out: Annotated[
         Path | None, typer.Option(help="A file, .csv or .parquet; by default to the terminal.")
     ] = None,
-    source: Annotated[
-        Path | None, typer.Option("--from", help="A file of `longlag export`, in place of a store.")
-    ] = None,
+    source: From = None,
 ) -> int:
     """A study as one table: a row a run, with its settings and what came out."""
     from longlag import check_ours
@@ -97,7 +96,6 @@ def results(
     import sys
 
     from analysis.data.runs import read_study
-    from study.commands.sources import source_of
 
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise UserError(f"--out must end in .csv or .parquet (got {str(out)!r})")

@@ -352,12 +352,8 @@ def confirmation_seed(seed: int, index: int) -> int:
     return derive(seed, "confirmation", index)
 
 
-class _Given(BaseSampler):
-    """One value, as Optuna is asked for it."""
-
-    def __init__(self, value: Any, searched: Searched) -> None:
-        scaled = 1 - value if searched.log_below_one else value
-        self._value = scaled if searched.values is None else json.dumps(value)
+class _Independent(BaseSampler):
+    """Draws each parameter by itself."""
 
     def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:
         return {}
@@ -365,13 +361,21 @@ class _Given(BaseSampler):
     def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
         return {}
 
+
+class _Given(_Independent):
+    """One value, as Optuna is asked for it."""
+
+    def __init__(self, value: Any, searched: Searched) -> None:
+        scaled = 1 - value if searched.log_below_one else value
+        self._value = scaled if searched.values is None else json.dumps(value)
+
     def sample_independent(
         self, study: Any, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         return self._value
 
 
-class DesignSampler(BaseSampler):
+class DesignSampler(_Independent):
     """Every parameter where the study's design has it; a dimension each, as [search] lists them.
 
     A parameter that an arm or a trial does not have leaves the others where they are.
@@ -380,12 +384,6 @@ class DesignSampler(BaseSampler):
     def __init__(self, space: Space, seed: int) -> None:
         self._seed = seed
         self._dimensions = {name: place for place, name in enumerate(space.search)}
-
-    def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
-        return {}
 
     def sample_independent(
         self, study: Any, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
